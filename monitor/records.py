@@ -1,0 +1,159 @@
+"""The core types that the steps hand to one another, and the two functions that write and read a time.
+
+Every time is aware and in UTC; in the database it is text, `2025-01-23T18:04:05Z`, to the second, so that it sorts.
+A day is a UTC calendar day, `2025-01-23`. Nothing here reads a clock, a file or the network.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["voice", "press", "import"]
+DateOrigin = Literal["site", "fetched"]
+Label = Literal["negative", "neutral", "positive"]
+AlertState = Literal["normal", "pending", "firing", "resolved"]
+
+MAX_TEXT = 100_000
+"""A post's text is cut here (characters): the longest forum posts known are below it, and one page must not fill the store."""
+
+ALL = "*"
+"""The source that stands for all sources together (a NULL in a key would never equal another NULL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One public post, as its author wrote it: plain text, other people's quoted words and markup removed.
+
+    `text` of a post that opens a thread begins with its title, since the author wrote that too; `title` is the
+    thread's title, for reading only. Key: (source, native_id). `author_key` is a keyed hash; a name is never kept.
+    `date_origin` says whether `posted_at` is the site's own or, where the site gave none, the time of fetching.
+    """
+
+    source: str
+    native_id: str
+    url: str
+    text: str
+    posted_at: dt.datetime
+    fetched_at: dt.datetime
+    thread_id: str | None = None
+    parent_id: str | None = None
+    title: str | None = None
+    language: str | None = None
+    author_key: str | None = None
+    edited_at: dt.datetime | None = None
+    date_origin: DateOrigin = "site"
+    kind: Kind = "voice"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A post that its forum no longer shows: its words, mentions and scores are to be removed, and stay removed."""
+
+    source: str
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A team named in a text: `start` and `end` are character offsets (Unicode code points), half-open."""
+
+    team: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Sentiment of one post toward one team. Shares in [0, 1] that sum to 1; `value` = positive - negative, in [-1, 1]."""
+
+    model: str
+    negative: float
+    neutral: float
+    positive: float
+
+    @property
+    def value(self) -> float:
+        return self.positive - self.negative
+
+    @property
+    def label(self) -> Label:
+        """The likeliest of the three; a tie is neutral."""
+        if self.negative > max(self.neutral, self.positive):
+            return "negative"
+        if self.positive > max(self.neutral, self.negative):
+            return "positive"
+        return "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class DailyTrend:
+    """What was said of one team on one UTC day in one source (`*` = all), by one model.
+
+    `posts`, `authors` (voices) and `threads` are counts. Shares are of voices: each author counts once, by the mean of
+    his posts of the day. `mean` is in [-1, 1] and `low`..`high` its 95 % interval. All figures but the counts are None
+    when `authors` is below the configured minimum: `sufficient` is then False. `variance` is that of one voice.
+    """
+
+    day: dt.date
+    team: str
+    source: str
+    model: str
+    posts: int
+    authors: int
+    threads: int
+    sufficient: bool
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    negative_share: float | None = None
+    neutral_share: float | None = None
+    positive_share: float | None = None
+    variance: float | None = None
+
+
+def to_text(moment: dt.datetime) -> str:
+    """An aware time as the store keeps it: UTC, to the second. Raises ValueError for a time without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+
+
+def from_text(text: str) -> dt.datetime:
+    """The reverse of `to_text`."""
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+
+
+# Characters that cannot be seen and only break matching or storage: C0/C1 controls but tab and newline, soft hyphen,
+# zero-width space, word joiner, byte order mark, bidirectional controls. The zero-width joiners stay: emoji and
+# Persian or Indic script need them.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Text fit to store and to match: lone surrogates replaced, unseen characters dropped, NFC, at most MAX_TEXT long.
+
+    Carriage returns become newlines. `clean(clean(x)) == clean(x)`. Offsets of mentions are into the cleaned text.
+    """
+    if len(text) > 4 * MAX_TEXT:
+        text = text[: 4 * MAX_TEXT]
+    if not text.isascii():
+        # A surrogate pair left by a JSON decoder is one character; a lone one is none.
+        if _SURROGATE.search(text):
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = unicodedata.normalize("NFC", text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _UNSEEN.sub("", text)
+    # Dropping a character can bring a base and its combining mark together.
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return text[:MAX_TEXT].strip()
+
+
+def text_hash(text: str) -> str:
+    """32 hexadecimal digits that tell whether a text is unchanged (SHA-256, cut)."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
