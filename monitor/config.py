@@ -112,7 +112,8 @@ class Source(_Section):
     refresh: Seconds = 172800.0
     """Posts younger than this are looked at again for edits and deletions."""
     options: dict[str, Any] = Field(default_factory=dict)
-    terms: Terms
+    terms: Terms | None = None
+    """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
 
 
 class Scorer(_Section):
@@ -499,6 +500,10 @@ def _cross_check(lists: dict[str, list[Any]], problems: list[Problem]) -> None:
         if importlib.util.find_spec(f"spiders.{source.type}") is None:
             problems.append(Problem(f"sources: {source.name}", f"there is no spider {source.type!r}", f"Use one of: {', '.join(spider_types())}"))
             sources.remove(source)
+        elif source.enabled and source.terms is None:
+            remedy = "Read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}"
+            problems.append(Problem(f"sources: {source.name}", "terms is missing, so it is not crawled", remedy))
+            sources.remove(source)
     rules: list[Rule] = lists["rules"]
     ids = {team.id for team in teams}
     names = {source.name for source in sources}
@@ -525,3 +530,12 @@ def spider_types() -> list[str]:
     folders = list(spec.submodule_search_locations or []) if spec else []
     own = {"__init__", "settings", "base", "storing", "politeness"}
     return sorted({path.stem for folder in folders for path in Path(folder).glob("*.py")} - own)
+
+
+def shipped() -> str:
+    """The text of the config.yaml that comes with the program: from the installed package, else the checkout's root."""
+    here = Path(__file__).parent
+    for path in (here / FILE_NAME, here.parent / FILE_NAME):
+        if path.is_file():
+            return path.read_text("utf-8")
+    raise ConfigError(FILE_NAME, [Problem(FILE_NAME, "is not part of this installation", "Install again: pip install employee-forum-monitor")])

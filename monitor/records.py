@@ -117,10 +117,17 @@ class DailyTrend:
 
 
 def to_text(moment: dt.datetime) -> str:
-    """An aware time as the store keeps it: UTC, to the second. Raises ValueError for a time without a zone."""
+    """An aware time as the store keeps it: UTC, to the second. Raises ValueError for a time without a zone.
+
+    A time whose UTC lies outside the years 1..9999, as a broken date with an offset can, becomes the nearest inside.
+    """
     if moment.tzinfo is None:
         raise ValueError("a time without a time zone")
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError:
+        utc = dt.datetime.min if moment.year == 1 else dt.datetime.max
+    return utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def from_text(text: str) -> dt.datetime:
@@ -128,30 +135,26 @@ def from_text(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
 
 
+_LINE_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # Characters that cannot be seen and only break matching or storage: C0/C1 controls but tab and newline, soft hyphen,
 # zero-width space, word joiner, byte order mark, bidirectional controls. The zero-width joiners stay: emoji and
 # Persian or Indic script need them.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb]")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """Text fit to store and to match: lone surrogates replaced, unseen characters dropped, NFC, at most MAX_TEXT long.
 
-    Carriage returns become newlines. `clean(clean(x)) == clean(x)`. Offsets of mentions are into the cleaned text.
+    Every kind of line break becomes a newline. `clean(clean(x)) == clean(x)`. Offsets of mentions are into the cleaned text.
     """
-    if len(text) > 4 * MAX_TEXT:
-        text = text[: 4 * MAX_TEXT]
-    if not text.isascii():
-        # A surrogate pair left by a JSON decoder is one character; a lone one is none.
-        if _SURROGATE.search(text):
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        text = unicodedata.normalize("NFC", text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _UNSEEN.sub("", text)
-    # Dropping a character can bring a base and its combining mark together.
-    text = text if text.isascii() else unicodedata.normalize("NFC", text)
-    return text[:MAX_TEXT].strip()
+    text = text[: 4 * MAX_TEXT]
+    # A surrogate pair left by a JSON decoder is one character; a lone one is none.
+    if not text.isascii() and _SURROGATE.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = _UNSEEN.sub("", _LINE_BREAK.sub("\n", text))
+    # Last, since dropping a character can bring a base and its combining mark together.
+    return unicodedata.normalize("NFC", text)[:MAX_TEXT].strip()
 
 
 def text_hash(text: str) -> str:

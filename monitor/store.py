@@ -326,6 +326,11 @@ class Store:
         rows = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else None
 
+    def set_fact(self, key: str, value: str) -> None:
+        """Note a fact on the database itself."""
+        with self.writing() as connection:
+            self._set_fact(connection, key, value)
+
     @staticmethod
     def _set_fact(connection: sqlite3.Connection, key: str, value: str) -> None:
         connection.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
@@ -414,7 +419,7 @@ class Store:
                 FROM posts p JOIN scores s ON s.post_id = p.id
                 WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND (? IS NULL OR s.team = ?)
                 ORDER BY p.posted_at, p.source, p.native_id""",
-                (first.isoformat(), (last + dt.timedelta(days=1)).isoformat(), team, team),
+                (first.isoformat(), f"{last}T24", team, team),
             )
         ]
 
@@ -474,7 +479,7 @@ class Store:
             """SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, s.value, s.label, length(p.text) AS length FROM posts p
                JOIN scores s ON s.post_id = p.id WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
                AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL ORDER BY p.posted_at, p.id""",
-            (team, model, source, source, first.isoformat(), (last + dt.timedelta(days=1)).isoformat()),
+            (team, model, source, source, first.isoformat(), f"{last}T24"),
         )
 
     def save_steps(self, steps: Iterable[Step], *, targets: Sequence[str], at: dt.datetime) -> list[int]:
@@ -692,6 +697,54 @@ class Store:
             raise InputError(f"the query failed: {error}; tables and views are listed by `forum-monitor query --tables`") from None
         finally:
             self.connection.execute("PRAGMA query_only = OFF")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every table and view: its columns, and what they mean."""
+        from monitor.schema import DESCRIPTIONS
+
+        return [
+            {"name": name, "columns": ", ".join(row["name"] for row in self.rows(f"PRAGMA table_info({name})")), "meaning": meaning}
+            for name, meaning in DESCRIPTIONS.items()
+        ]
+
+    def daily(self, team: str, first: str, last: str) -> list[dict[str, Any]]:
+        """v_daily of a team over all sources by the model in use, newest first; days are ISO text, both included."""
+        rows = self.rows(
+            "SELECT * FROM v_daily WHERE team = ? AND source = '*' AND model = ? AND day BETWEEN ? AND ? ORDER BY day DESC",
+            (team, self.model, first, last),
+        )
+        return [dict(row) for row in rows]
+
+    def team_alerts(self, team: str, limit: int = 5) -> list[dict[str, Any]]:
+        """v_alerts of a team, newest first."""
+        return [dict(row) for row in self.rows("SELECT * FROM v_alerts WHERE team = ? ORDER BY id DESC LIMIT ?", (team, limit))]
+
+    def firing_teams(self) -> dict[str, list[str]]:
+        """The rules that are firing now, by team."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows("SELECT team, rule FROM alerts WHERE state = 'firing' ORDER BY id"):
+            found.setdefault(row[0], []).append(row[1])
+        return found
+
+    def coverage(self, first: dt.date, last: dt.date) -> float | None:
+        """The share in [0, 1] of the source days in `first`..`last` that a finished crawl has read; None when none was crawled."""
+        row = self.rows(
+            """WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT date(day, '+1 day') FROM days WHERE day < ?)
+               SELECT avg(EXISTS (SELECT 1 FROM covered_days c WHERE c.day = days.day AND c.source = s.source))
+               FROM days JOIN sources s ON days.day BETWEEN s.first_day AND s.last_day""",
+            (first.isoformat(), last.isoformat()),
+        )[0]
+        return None if row[0] is None else float(row[0])
+
+    def counts(self) -> str:
+        """A few words on how much is stored."""
+        row = self.rows("SELECT count(*) FILTER (WHERE deleted_at IS NULL), coalesce(sum(unread), 0) FROM posts")[0]
+        return f"{row[0]} posts, {row[1]} of them not yet understood"
+
+    def outbox(self) -> tuple[int, int]:
+        """Messages that wait to be sent, and messages that were given up."""
+        row = self.rows("SELECT count(*) FILTER (WHERE state IN ('due', 'sending')), count(*) FILTER (WHERE state = 'failed') FROM deliveries")[0]
+        return int(row[0]), int(row[1])
 
     def check(self) -> list[str]:
         """What is wrong with the database, by SQLite's own examination; empty when it is sound."""

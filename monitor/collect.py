@@ -1,0 +1,198 @@
+"""Runs ONE source's spider to its end in this process, and says in the table `crawls` how it went.
+
+The promise: every crawl that began is closed with its counts and a reason, and it is `finished` only when it read all
+that was due; only then does its cursor move on, so that what was missed is read again. A spider is named, never imported.
+
+The reasons: finished; failed (something due could not be read); timed out; stopped (SIGTERM, Ctrl-C); and, by the site's
+own word, disallowed (robots.txt, an opt-out header), robots_unreachable, rate_limited, banned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import Settings
+
+from monitor import __version__, clock
+from monitor.config import Config, Source, is_loopback_only
+from monitor.errors import CrawlError, MonitorError
+from monitor.privacy import author_key, load_key
+from monitor.store import Counts, Store
+
+GRACE = 3.0
+"""Seconds that requests under way have to end after a stop; then they are abandoned (a long Crawl-delay may hold them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlResult:
+    """How a crawl ended: the row in `crawls`. `requests` counts robots.txt and repeats too."""
+
+    finish_reason: str
+    counts: Counts
+    rejected: int
+    requests: int
+    message: str
+
+
+def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> CrawlResult:
+    """Crawl `source` from where its last crawl stopped. To be called once in a process: Scrapy's reactor cannot restart.
+
+    Raises CrawlError when the source cannot be crawled as it is configured, StoreError when the store fails.
+    """
+    with Store(config.database) as store:
+        began = now()
+        crawl_id = store.begin_crawl(source.name, began)
+        try:
+            result, cursor, covered = _crawl(config, source, store, began)
+        except BaseException as error:
+            reason = "stopped" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+            message = str(error) if isinstance(error, MonitorError) else type(error).__name__
+            store.end_crawl(crawl_id, now(), finish_reason=reason, counts=Counts(), message=message)
+            raise
+        store.end_crawl(
+            crawl_id,
+            now(),
+            finish_reason=result.finish_reason,
+            counts=result.counts,
+            rejected=result.rejected,
+            requests=result.requests,
+            cursor=cursor,
+            covered=covered,
+            message=result.message,
+        )
+        return result
+
+
+def user_agent(config: Config) -> str:
+    """How we introduce ourselves to a site."""
+    contact = " ".join(config.contact.split())
+    return f"employee-forum-monitor/{__version__}" + (f" (+{contact})" if contact else "")
+
+
+def _crawl(
+    config: Config, source: Source, store: Store, began: dt.datetime
+) -> tuple[CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
+    """The result, the cursor to keep (if any), and the span of post times that was read whole."""
+    if not config.contact.strip() and not is_loopback_only(source):
+        raise CrawlError(
+            f"{source.name} is not crawled while contact is empty: write an e-mail address or a page into {config.path.name} "
+            "where the site's owner can reach you",
+            permanent=True,
+        )
+    key = load_key(config.author_key_file)
+    settings = Settings()
+    settings.setmodule("spiders.settings")
+    settings.setdict(
+        {
+            "SPIDER_MODULES": [f"spiders.{source.type}"],  # one that fails to import would disable all
+            "USER_AGENT": user_agent(config),
+            "DOWNLOAD_DELAY": source.delay,
+            "CLOSESPIDER_TIMEOUT": source.time_limit,
+            "FORUM_MONITOR_DATABASE": str(config.database),
+        },
+        priority="cmdline",
+    )
+    try:
+        process = AsyncCrawlerProcess(settings)
+        crawler = process.create_crawler(source.type)
+    except (ImportError, SyntaxError, KeyError) as error:
+        raise CrawlError(f"sources.{source.name}.type: the spider {source.type!r} cannot be loaded ({error})", permanent=True) from None
+    # Scrapy set its own loggers to DEBUG, where posts are printed; its scraper prints them, and what broke on them, even as errors.
+    logging.getLogger("scrapy").setLevel(settings["LOG_LEVEL"])
+    logging.getLogger("scrapy.core.scraper").setLevel(logging.CRITICAL)
+    task = process.crawl(
+        crawler,
+        source=source.name,
+        options=source.options,
+        cursor=store.cursor(source.name),
+        now=began,
+        overlap=source.overlap,
+        refresh=source.refresh,
+        recent=store.recent(source.name, began - dt.timedelta(seconds=source.refresh)),
+        author_key=partial(author_key, key, source.name),
+        kind=source.kind,
+    )
+    cut_short = _run(process, source.time_limit)
+    if task.done() and (error := task.exception()):
+        if isinstance(error, MonitorError):
+            raise error
+        raise CrawlError(f"the crawl of {source.name} could not begin ({type(error).__name__}: {error})") from error
+    return _judged(source, crawler, cut_short)
+
+
+def _run(process: AsyncCrawlerProcess, time_limit: float) -> str | None:
+    """Run the crawl to its end. Returns "stopped" or "timed out" when a signal or the time limit ended it here."""
+    from twisted.internet import reactor  # not before AsyncCrawlerProcess has chosen which reactor it is
+
+    cut_short: list[str] = []
+    stopping = []
+
+    def abandon() -> None:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would lament every request left behind
+        with contextlib.suppress(Exception):  # it has stopped by itself meanwhile
+            reactor.stop()  # type: ignore[attr-defined]  # Twisted puts the reactor there at run time
+
+    def stop(reason: str) -> None:
+        if not cut_short:
+            cut_short.append(reason)
+            stopping.append(loop.create_task(process.stop()))
+            loop.call_later(GRACE, abandon)
+
+    loop = asyncio.get_event_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, "stopped")
+    # CLOSESPIDER_TIMEOUT ends a crawl gently, and waits for its requests; this one is for those that never end.
+    loop.call_later(time_limit + GRACE, stop, "timed out")
+    process.start(install_signal_handlers=False)
+    return cut_short[0] if cut_short else None
+
+
+def _judged(
+    source: Source, crawler: Any, cut_short: str | None
+) -> tuple[CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
+    spider, stats = crawler.spider, crawler.stats
+    ended = stats.get_value("finish_reason")
+    store_error = stats.get_value("store_error")
+    told = [store_error] if store_error else []
+    if store_error:
+        reason = "failed"
+    elif cut_short == "timed out" or ended == "closespider_timeout":
+        reason = "timed out"
+        told.append(f"the time limit of {source.time_limit:.0f} s ended it (sources.{source.name}.time_limit); what was read is stored")
+    elif cut_short or ended == "shutdown":
+        reason = "stopped"
+        told.append("stopped before its end; what was read is stored")
+    elif spider.failures:
+        reason = spider.failures[0][0]
+    elif ended == "finished":
+        reason = "finished"
+    else:
+        reason = "failed"
+        told.append(f"Scrapy ended it: {ended}")
+    told.append(spider.summary())
+    result = CrawlResult(
+        finish_reason=reason,
+        counts=Counts(**{name: stats.get_value(f"posts/{name}", 0) for name in ("new", "changed", "unchanged", "deleted")}),
+        rejected=sum(spider.rejections.values()),
+        requests=stats.get_value("downloader/request_count", 0),
+        message="; ".join(filter(None, told)),
+    )
+    before = {key: value for key, value in spider.cursor.items() if key != "not_before"}
+    stay_away = {"not_before": spider.not_before} if spider.not_before else {}
+    cursor: Mapping[str, Any] | None = None
+    if reason == "finished":
+        cursor = {**spider.next_cursor, **stay_away}
+    elif spider.independent and ended == "finished" and not store_error and not spider.crashed:
+        cursor = {**before, **spider.next_cursor, **stay_away}
+    elif stay_away:
+        cursor = {**before, **stay_away}
+    return result, cursor, spider.covered if reason == "finished" else None

@@ -1,0 +1,277 @@
+"""The clock: types the steps' commands at their times, each in a child process, and stops them when they take too long.
+
+The promises: a step that crashes, hangs or is killed touches no other step, source or the daemon; SIGTERM ends
+everything within ten seconds; SIGHUP takes up a changed config.yaml, and keeps the old one if the new is broken; one
+daemon per database. It holds no state of its own: when each step last ran is in the store, the rest in config.yaml.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+from apscheduler.executors.pool import ThreadPoolExecutor as JobThreads
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from monitor.config import Config, load, warnings
+from monitor.errors import Busy, ConfigError, MonitorError, StoreError
+from monitor.store import Store
+
+log = logging.getLogger("forum-monitor")
+
+CHAIN = ("understand", "trend", "alert", "deliver")
+"""The steps after `collect`, in order: one that ends well calls the next."""
+
+CHILD = "FORUM_MONITOR_CHILD"
+"""Set in a child's environment: it then stops when its standard input closes, that is when the daemon dies."""
+
+GRACE = 6.0
+"""Seconds that children have to end after SIGTERM before they are killed: the daemon promises ten in all."""
+
+CRAWLS_AT_ONCE = 4
+
+
+@contextlib.contextmanager
+def lock(database: Path, what: str = "") -> Iterator[None]:
+    """Hold the daemon's lock on a database, or that of one step. Raises Busy at once when another process has it."""
+    path = Path(f"{database}{f'.{what}' if what else ''}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(path)
+    try:
+        held.acquire(timeout=15 if what else 0)
+    except filelock.Timeout:
+        subject = f"step {what}" if what else "daemon"
+        raise Busy(f"another {subject} is at work on {database}: stop it first, or give this one another database") from None
+    except OSError as error:
+        raise Busy(f"{path} cannot be made ({error.strerror}): check that the database's folder may be written") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def command(config_path: Path, *words: str) -> list[str]:
+    """The command line of a step. `-P` keeps a folder `spiders` in the working directory from standing in for ours."""
+    return [sys.executable, "-P", "-m", "monitor", "--config", str(config_path), *words]
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a child ended: its exit code, or None when it had to be stopped."""
+
+    code: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class Children:
+    """The child processes of this daemon; `stop` ends them all, and lets no new one begin."""
+
+    alive: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    stopping: bool = False
+
+    def run(self, words: list[str], limit: float) -> Ended | None:
+        """Run one child to its end, at most `limit` seconds; None when the daemon is stopping."""
+        with self.guard:
+            if self.stopping:
+                return None
+            # A session of its own: a Ctrl-C in the terminal reaches the daemon only, which then stops its children.
+            child = subprocess.Popen(
+                words, stdin=subprocess.PIPE, env={**os.environ, CHILD: "1"}, start_new_session=True
+            )
+            self.alive.add(child)
+        begun = time.monotonic()
+        try:
+            try:
+                code: int | None = child.wait(limit)
+            except subprocess.TimeoutExpired:
+                code = None
+                end([child], GRACE)
+            return Ended(code, time.monotonic() - begun)
+        finally:
+            with self.guard:
+                self.alive.discard(child)
+            if child.stdin:
+                child.stdin.close()
+
+    def stop(self) -> None:
+        """SIGTERM to all, SIGKILL to those that do not heed it within GRACE."""
+        with self.guard:
+            self.stopping = True
+            children = list(self.alive)
+        end(children, GRACE)
+
+
+def end(children: list[subprocess.Popen[bytes]], grace: float) -> None:
+    """Ask processes to end, wait `grace` seconds, and kill what is left with all that it started."""
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+    deadline = time.monotonic() + grace
+    for child in children:
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+class Daemon:
+    """The scheduled jobs of one config.yaml."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.children = Children()
+        self.signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        # Crawls have threads of their own, so that slow ones never hold up the chain.
+        self.scheduler = BackgroundScheduler(
+            timezone=dt.UTC,
+            executors={"default": JobThreads(len(CHAIN)), "crawls": JobThreads(CRAWLS_AT_ONCE)},
+            # APScheduler's own grace of 1 s would skip every job that is 2 s late.
+            job_defaults={"misfire_grace_time": 3600, "coalesce": True, "max_instances": 1},
+        )
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises Busy when another daemon has this database."""
+        with lock(self.config.database):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, lambda caught, _: self.signals.put(caught))
+            # In a child, since migrations bring in sqlite-utils and pandas: 50 MB that the idle daemon would carry.
+            migrated = self.children.run(command(self.config.path, "migrate"), 600.0)
+            if migrated is None or migrated.code != 0:
+                raise StoreError(f"{self.config.database} could not be made ready; the reason stands above")
+            self._schedule()
+            self.scheduler.start()
+            log.info("running; %d sources, %d rules, database %s", len(self._sources()), len(self.config.rules), self.config.database)
+            while self.signals.get() == signal.SIGHUP:
+                self._reload()
+            log.info("stopping")
+            self.children.stop()
+            self.scheduler.shutdown(wait=False)
+            log.info("stopped")
+
+    def _sources(self) -> list[str]:
+        return [source.name for source in self.config.sources if source.enabled]
+
+    def _schedule(self) -> None:
+        """Jobs for every source and step, each first due when its period since the last run in the store is over."""
+        with Store(self.config.database) as store:
+            last = store.last_runs()
+        now = dt.datetime.now(dt.UTC)
+
+        def add(step: str, source: str, period: float, executor: str) -> None:
+            before = last.get((step, source))
+            due = max(now, before + dt.timedelta(seconds=period)) if before else now
+            self.scheduler.add_job(
+                self.step,
+                IntervalTrigger(seconds=max(1, round(period)), timezone=dt.UTC),
+                args=(step, source),
+                id=f"{step} {source}".strip(),
+                executor=executor,
+                next_run_time=min(due, now + dt.timedelta(seconds=period)),
+                replace_existing=True,
+            )
+
+        for source in self.config.sources:
+            if source.enabled:
+                add("collect", source.name, source.every or self.config.schedule.collect, "crawls")
+        for step in CHAIN:
+            add(step, "", getattr(self.config.schedule, step), "default")
+
+    def step(self, step: str, source: str = "") -> None:
+        """Run one step to its end, say how it ended, and call the next one."""
+        limit = self.config.schedule.time_limit
+        if source:
+            found = self.config.source(source)
+            # The crawl ends itself at its limit; a minute more, for one that hangs.
+            limit = (found.time_limit if found else limit) + 60.0
+        words = [word for word in (step, source) if word]
+        ended = self.children.run(command(self.config.path, *words), limit)
+        if ended is None:
+            return
+        what = " ".join(words)
+        if ended.code is None:
+            log.error("%s: stopped after %.0f s, its time limit", what, ended.seconds)
+        elif ended.code != 0:
+            log.error("%s: failed with exit code %d after %.1f s; what it stored before is kept", what, ended.code, ended.seconds)
+        else:
+            log.debug("%s: ok, %.1f s", what, ended.seconds)
+        position = CHAIN.index(step) + 1 if step in CHAIN else 0
+        # A crawl that failed half-way stored what it had: the chain goes on with that.
+        if position < len(CHAIN) and (ended.code == 0 or step == "collect"):
+            self._soon(CHAIN[position])
+
+    def _soon(self, step: str) -> None:
+        job = self.scheduler.get_job(step)
+        if job and not self.children.stopping:
+            job.modify(next_run_time=dt.datetime.now(dt.UTC))
+
+    def _reload(self) -> None:
+        """Take up config.yaml as it is now; the jobs under way are finished by the old one."""
+        try:
+            config, problems = load(self.config.path)
+            if config.database != self.config.database:
+                log.error("config.yaml names another database: restart the daemon for that; the old settings stay")
+                return
+        except ConfigError as error:
+            log.error("the old settings stay, since the new ones cannot be used: %s", error)
+            return
+        for text in [*map(str, problems), *warnings(config)]:
+            log.warning("%s", text)
+        self.config = config
+        try:
+            self.scheduler.remove_all_jobs()
+            self._schedule()
+        except MonitorError as error:
+            log.error("%s", error)
+            return
+        log.info("took up %s: %d sources, %d rules", config.path, len(self._sources()), len(config.rules))
+
+
+def run_once(config: Config, bar: bool) -> list[str]:
+    """The whole chain a single time, crawls side by side, then each step; returns the steps that did not end well.
+
+    Each step is the same child process as under the daemon, and a failed one does not keep the next from running.
+    `bar` shows a progress bar on standard error.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    children = Children()
+    crawls = [("collect", source.name, source.time_limit + 60.0) for source in config.sources if source.enabled]
+    failed = []
+    with Progress(console=Console(stderr=True), disable=not bar, transient=True) as progress, ThreadPoolExecutor(CRAWLS_AT_ONCE) as pool:
+        task = progress.add_task("collect", total=len(crawls) + len(CHAIN))
+
+        def one(step: str, source: str, limit: float) -> None:
+            ended = children.run(command(config.path, *(word for word in (step, source) if word)), limit)
+            if ended is None or ended.code != 0:
+                failed.append(f"{step} {source}".strip())
+            progress.advance(task)
+
+        try:
+            list(pool.map(lambda crawl: one(*crawl), crawls))
+            for step in CHAIN:
+                progress.update(task, description=step)
+                one(step, "", config.schedule.time_limit)
+        except BaseException:
+            children.stop()
+            raise
+    return failed

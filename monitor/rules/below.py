@@ -1,0 +1,29 @@
+"""below: a day's mean sentiment lies under a fixed line, and not by chance.
+
+`threshold` and `recover` are means in [-1, 1]. Breach: even the upper one-sided bound of the day's mean (a t interval,
+at `confidence`) is under `threshold`. Clear: the mean itself is back at `recover`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from monitor import config
+from monitor.records import DailyTrend
+from monitor.rules import Outcome, Verdict, few, shown, voices
+from monitor.rules.statistics import margin
+
+
+def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
+    """Judge the last day of `history`; no other day is looked at."""
+    day = history[-1]
+    now = voices(day)
+    if now is None or now.count < rule.min_authors:
+        return few(day, rule)
+    bound = now.mean + margin(now.variance, now.count, rule.confidence)
+    outcome: Outcome = "breach" if bound < rule.threshold else "clear" if now.mean >= rule.recover else "between"
+    reason = f"Sentiment is {shown(day)}; the line is {rule.threshold:+z.2f}"
+    if outcome == "breach":
+        reason += f", and the true mean is under {bound:+z.2f} with {rule.confidence:.1%} confidence"
+    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, None, day.low, day.high)

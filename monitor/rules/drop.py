@@ -1,0 +1,61 @@
+"""drop: a day's mean sentiment is lower than it was before, by more than days differ anyway.
+
+`threshold` and `recover` are differences on the scale [-1, 1]. The baseline is the mean over the voices of the
+`baseline_days` before (before the fall, while one goes on). Breach: the day is lower by at least `threshold`, and the
+one-sided bound of that difference (at `confidence`) is above zero. Clear: lower by no more than `recover`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+
+from monitor import config
+from monitor.records import DailyTrend
+from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, Voices, baseline, few, no_data, shown, voices
+from monitor.rules.statistics import degrees, t_quantile
+
+
+def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
+    """Judge the last day of `history` against the days before it."""
+    day = history[-1]
+    now = voices(day)
+    if now is None or now.count < rule.min_authors:
+        return few(day, rule)
+    days = [(past.day, figures) for past in baseline(history, rule, began) if (figures := voices(past))]
+    if len(days) < ENOUGH_DAYS:
+        return no_data(day, rule, f"{len(days)} days before it have enough voices, of which the rule needs {ENOUGH_DAYS}")
+    before, noise = _difference([figures for _, figures in days], now, rule.confidence)
+    drop = before - now.mean
+    outcome: Outcome = "breach" if drop >= rule.threshold and drop > noise else "clear" if drop <= rule.recover else "between"
+    reason = (
+        f"Sentiment went from {before:+z.2f} (mean of {len(days)} days, {days[0][0]} to {days[-1][0]}) to {shown(day)}: "
+        f"{abs(drop):.2f} {'lower' if drop > 0 else 'higher'}, where {rule.threshold:.2f} lower is an alert"
+    )
+    if outcome == "breach":
+        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence:.1%} confidence"
+    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, before, day.low, day.high)
+
+
+def _difference(past: Sequence[Voices], now: Voices, confidence: float) -> tuple[float, float]:
+    """The baseline's mean, and how far below it a day like `now` may lie by chance.
+
+    Days differ by more than sampling (a thread, a weekday): their variance is the analysis-of-variance estimator of an
+    unbalanced one-way random model (Searle, Casella & McCulloch, Variance Components, 1992, section 3.6). Degrees of
+    freedom of the sum of the three errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
+    """
+    total = sum(day.count for day in past)
+    mean = sum(day.count * day.mean for day in past) / total
+    within = sum((day.count - 1) * day.variance for day in past) / (total - len(past))
+    between = sum(day.count * (day.mean - mean) ** 2 for day in past) / (len(past) - 1)
+    squares = sum(day.count**2 for day in past) / total
+    day_to_day = max(0.0, (between - within) / ((total - squares) / (len(past) - 1)))
+    errors = (
+        (day_to_day * (1 + squares / total), len(past) - 1),
+        (within / total, total - len(past)),
+        (now.variance / now.count, degrees(now.count)),
+    )
+    variance = sum(part for part, _ in errors)
+    df = variance**2 / sum(part**2 / df for part, df in errors)
+    return mean, t_quantile(confidence, df) * math.sqrt(variance)

@@ -1,0 +1,162 @@
+"""What a person reads in the terminal: the table of teams, one team's days, posts. Rows first, tables from them.
+
+The promise: no mean without its n, interval and coverage; too few voices are said in words, never as a number.
+Rows are plain dictionaries whose keys are the columns of --json and --csv; figures that are withheld are None.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from monitor import trend
+from monitor.config import Config
+from monitor.records import ALL, DailyTrend
+from monitor.store import Store
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+SPARK_DAYS = 14
+"""Days that a sparkline shows."""
+
+
+def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]:
+    """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before."""
+    least = config.privacy.min_authors
+    week = dt.timedelta(days=6)
+    before = day - dt.timedelta(days=7)
+    today = trend.window(store, day, day, min_authors=least)
+    now = trend.window(store, day - week, day, min_authors=least)
+    then = trend.window(store, before - week, before, min_authors=least)
+    spark = {
+        (row.team, row.day): row
+        for row in store.trends(source=ALL, model=store.model, since=day - dt.timedelta(days=SPARK_DAYS - 1))
+    }
+    firing = store.firing_teams()
+    coverage = store.coverage(day - week, day)
+    rows = []
+    for team in config.teams:
+        days = [spark.get((team.id, day - dt.timedelta(days=SPARK_DAYS - 1 - n))) for n in range(SPARK_DAYS)]
+        one, seven, old = today.get(team.id), now.get(team.id), then.get(team.id)
+        change = seven.mean - old.mean if seven and old and seven.mean is not None and old.mean is not None else None
+        rows.append(
+            {
+                "team": team.id,
+                "name": team.name,
+                "day": day.isoformat(),
+                **_figures("today", one),
+                **_figures("week", seven),
+                "change": change,
+                "week_coverage": coverage,
+                "min_authors": least,
+                "sparkline": sparkline([row.mean if row else None for row in days]),
+                "alert": ", ".join(firing.get(team.id, [])) or None,
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["week_authors"], row["team"]))
+
+
+def _figures(name: str, row: DailyTrend | None) -> dict[str, Any]:
+    return {
+        f"{name}_mean": row.mean if row else None,
+        f"{name}_low": row.low if row else None,
+        f"{name}_high": row.high if row else None,
+        f"{name}_authors": row.authors if row else 0,
+        f"{name}_posts": row.posts if row else 0,
+    }
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Means in [-1, 1] as blocks, lowest to highest; a day with insufficient data is a dot."""
+    return "".join("·" if value is None else _BLOCKS[min(7, int((value + 1) * 4))] for value in values)
+
+
+def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
+    """`overview` as a table for the terminal."""
+    table = Table(title=f"Sentiment toward AI teams, {day:%-d %B %Y} (UTC)", title_justify="left", header_style="bold")
+    for header, justify in (
+        ("team", "left"), ("today", "right"), ("people", "right"), ("7 days", "right"), ("95 % interval", "right"),
+        ("people", "right"), ("posts", "right"), ("change", "right"), (f"{SPARK_DAYS} days", "left"), ("alert", "left"),
+    ):  # fmt: skip
+        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    silent = []
+    for row in rows:
+        if not row["week_posts"]:
+            silent.append(row["name"])
+            continue
+        interval = f"{row['week_low']:+.2f} to {row['week_high']:+.2f}" if row["week_low"] is not None else ""
+        table.add_row(
+            row["name"], _mean(row["today_mean"]), str(row["today_authors"]), _mean(row["week_mean"]), interval, str(row["week_authors"]),
+            str(row["week_posts"]), _mean(row["change"], missing=""), row["sparkline"], Text(row["alert"] or "", style="bold red"),
+        )  # fmt: skip
+    coverage = rows[0]["week_coverage"] if rows else None
+    least = rows[0]["min_authors"] if rows else 0
+    notes = [
+        f"Means lie between -1 and +1, one voice per person. “insufficient”: fewer than {least} people, so no figure.",
+        "Coverage of the seven days: " + (f"{coverage:.0%} of the source days were read." if coverage is not None else "unknown, nothing was crawled."),
+    ]
+    if silent:
+        notes.append(f"Not named in these seven days: {', '.join(silent)}.")
+    return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def _mean(value: float | None, missing: str = "insufficient") -> Text:
+    if value is None:
+        return Text(missing, style="dim")
+    return Text(f"{value:+.2f}", style="red" if value <= -0.2 else "green" if value >= 0.2 else "")
+
+
+def team_days(store: Store, config: Config, team: str, day: dt.date, days: int = 28) -> list[dict[str, Any]]:
+    """The last `days` days of a team, all sources, newest first, with coverage; days without a post have no row."""
+    since = (day - dt.timedelta(days=days - 1)).isoformat()
+    return store.daily(team, since, day.isoformat())
+
+
+def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping[str, Any]]) -> Any:
+    """`team_days` as a table, with the team's alerts below it."""
+    team = config.team(team_id)
+    table = Table(title=f"{team.name if team else team_id}, all sources, days in UTC", title_justify="left", header_style="bold")
+    for header in ("day", "mean", "95 % interval", "people", "posts", "threads", "negative", "neutral", "positive", "coverage"):
+        table.add_column(header, justify="left" if header == "day" else "right", no_wrap=True)
+    for row in days:
+        known = row["mean"] is not None
+        shares = [f"{row[name]:.0%}" if known else "" for name in ("negative_share", "neutral_share", "positive_share")]
+        interval = f"{row['low']:+.2f} to {row['high']:+.2f}" if known else ""
+        coverage = "" if row["coverage"] is None else f"{row['coverage']:.0%}"
+        table.add_row(
+            row["day"], _mean(row["mean"]), interval, str(row["authors"]), str(row["posts"]), str(row["threads"]), *shares, coverage
+        )
+    parts: list[Any] = [table]
+    for alert in store.team_alerts(team_id):
+        over = f", over since {alert['resolved_day']}" if alert["resolved_day"] else ""
+        parts.append(Text(f"{alert['state']}: {alert['rule']} on {alert['day']}{over}. {alert['reason']}", style="" if over else "bold red"))
+    return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
+
+
+def posts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Posts, each with its link and what the model made of it."""
+    if not rows:
+        return Text("No such posts. Try more --days, or another --search.", style="dim")
+    parts: list[Any] = []
+    for row in rows:
+        head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  {row['source']}  ")
+        head.append(f"{row['label']} {row['value']:+.2f}", style={"negative": "red", "positive": "green"}.get(row["label"], ""))
+        head.append(f"  {row['url']}", style="dim")
+        parts += [head, Text("    " + " ".join(row["text"].split())[:400])]
+    return Group(*parts)
+
+
+def plain_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Any rows as a table."""
+    if not rows:
+        return Text("No rows.", style="dim")
+    table = Table(header_style="bold")
+    for name in rows[0]:
+        table.add_column(str(name), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+    return table

@@ -1,0 +1,366 @@
+"""What every spider stands on: checked options, posts made safely, other people's words stripped, failures counted.
+
+The promise: one broken item is counted and left out, and never more than that item; an answer that cannot be read ends
+in one sentence with its URL. Neither ever holds a post's text, an author's name, or a URL's query (it may be a token).
+A spider says where to ask and how to read an answer; it takes the time from `now` and knows neither clock nor store.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard
+from urllib.parse import urlsplit
+
+import html_text
+import scrapy
+from lxml import etree
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from scrapy import signals
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Request, Response
+from scrapy.spidermiddlewares.httperror import HttpError
+
+from monitor.errors import CrawlError
+from monitor.records import MAX_TEXT, Gone, Kind, Post, clean
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from twisted.python.failure import Failure
+
+_EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)
+"""No forum is older (Usenet began then): an earlier date is a broken one, most often zero."""
+
+_BROKEN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, etree.LxmlError)
+"""What reading an item of any shape can raise."""
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write an address that begins with https:// or http://")
+    return text.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Days = Annotated[float, Field(gt=0, le=3660)]
+
+
+class SpiderOptions(BaseModel):
+    """The `options` of a source in config.yaml; each spider has its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Unusable(ValueError):
+    """An item that no post can be made of; the message says what it lacks, in words of ours only."""
+
+
+class Refused(IgnoreRequest):
+    """A request that must not be made, or whose answer must not be used. `reason` becomes the crawl's finish reason."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class ForumSpider(scrapy.Spider):
+    """One source's crawl. Constructor arguments (all by name) become attributes:
+
+    `source` its name; `options` as written in config.yaml (CrawlError when wrong); `cursor` what the last crawl left;
+    `now` the time of this crawl; `overlap` and `refresh` in seconds; `recent` (native id, thread id or "", posted_at) of
+    stored posts younger than `refresh`, newest first; `author_key` hashes a name; `kind` of its posts.
+    A spider fills `next_cursor` and `covered` (first and last time of posting that it read whole).
+    """
+
+    options_type: ClassVar[type[SpiderOptions]]
+    options: SpiderOptions
+    independent: ClassVar[bool] = False
+    """Whether what `next_cursor` holds stays true when another request of the crawl failed."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        options: Mapping[str, Any],
+        cursor: Mapping[str, Any],
+        now: dt.datetime,
+        overlap: float,
+        refresh: float,
+        recent: Sequence[tuple[str, str, dt.datetime]],
+        author_key: Callable[[str], str],
+        kind: Kind,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.options = self._checked(options)
+        self.cursor = cursor
+        self.now = now
+        self.overlap = dt.timedelta(seconds=overlap)
+        self.refresh = dt.timedelta(seconds=refresh)
+        self.recent = recent
+        self.author_key = author_key
+        self.kind = kind
+        self.next_cursor: dict[str, Any] = {}
+        self.covered: tuple[dt.datetime, dt.datetime] | None = None
+        self.not_before: dict[str, str] = {}
+        """Origins that asked us to stay away, and until when (ISO); spiders/politeness.py keeps it."""
+        self.failures: list[tuple[str, str]] = []
+        """(finish reason, sentence) of everything that cost coverage."""
+        self.rejections: Counter[str] = Counter()
+        self._rejected_at: dict[str, str] = {}
+        self.crashed = False
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider._crashed, signals.spider_error)
+        return spider
+
+    def _checked(self, options: Mapping[str, Any]) -> SpiderOptions:
+        try:
+            return self.options_type.model_validate(options)
+        except ValidationError as error:
+            raise CrawlError("; ".join(self._wrong(details) for details in error.errors()), permanent=True) from None
+
+    def _wrong(self, details: Any) -> str:
+        """One mistake in the options as a sentence, without the value, which may be a secret."""
+        key = ".".join(str(part) for part in (f"sources.{self.source}.options", *details["loc"]))
+        if details["type"] == "missing":
+            return f"{key} is missing: a source of type {self.name} needs it"
+        if details["type"] == "extra_forbidden":
+            return f"{key} is not an option of type {self.name}: use {', '.join(sorted(self.options_type.model_fields))}"
+        return f"{key} is wrong: {details['msg'].removeprefix('Value error, ').replace('Input should', 'it should')}"
+
+    # ---- asking --------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        url: str,
+        callback: Callable[..., Any],
+        *,
+        essential: bool = True,
+        accept: Sequence[int] = (),
+        headers: Mapping[str, str] | None = None,
+        **passed: Any,
+    ) -> Request:
+        """A request whose answer, 2xx or one of `accept`, goes to `callback(response, **passed)`.
+
+        Without its answer the crawl has failed if it is `essential`; otherwise that is counted like a broken item.
+        """
+        meta = {"essential": essential, "handle_httpstatus_list": list(accept)}
+        return Request(url, callback, errback=self._unanswered, meta=meta, headers=dict(headers or {}), cb_kwargs=passed)
+
+    def lose(self, request: Request, what: str, reason: str = "failed") -> None:
+        """Count an answer that cannot be used: `what` follows the URL in the sentence."""
+        if request.meta.get("essential", True):
+            self.failures.append((reason, f"{shown(request.url)} {what}"))
+        else:
+            self.reject(what, request.url)
+
+    def _unanswered(self, failure: Failure) -> None:
+        error, request = failure.value, failure.request  # type: ignore[attr-defined]  # Scrapy adds the request
+        if isinstance(error, Refused):
+            self.lose(request, str(error), error.reason)
+        elif isinstance(error, HttpError):
+            self.lose(request, f"answers {error.response.status}")
+        else:
+            self.lose(request, unread(error))
+
+    def _crashed(self, failure: Failure, response: Response | None) -> None:
+        """An exception that a callback let through: a mistake of ours, told by its place, since its words may quote a post."""
+        self.crashed = True
+        error, place = failure.value, failure.value.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        where = f"{Path(place.tb_frame.f_code.co_filename).name} line {place.tb_lineno}" if place else "an unknown place"
+        on = f" on {shown(response.url)}" if isinstance(response, Response) else ""
+        self.failures.append(("failed", f"the spider broke{on} ({type(error).__name__} in {where}): please report this"))
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    def json(self, response: Response) -> dict[str, Any] | None:
+        """The answer's JSON object; None when it is none, which is then counted."""
+        assert response.request is not None
+        body = response.body.lstrip()
+        try:
+            # Forums with a broken byte somewhere exist; one replaced character is better than a page lost.
+            found = json.loads(body.decode("utf-8-sig", "replace"))
+        except (ValueError, RecursionError):
+            if body.startswith(b"<"):
+                what = "gives HTML where JSON was due: check the address, and whether it needs a login"
+            else:
+                what = "gives JSON that is malformed or cut off"
+            self.lose(response.request, what)
+            return None
+        if isinstance(found, dict):
+            return found
+        self.lose(response.request, "gives JSON of another shape than its interface promises")
+        return None
+
+    def each(self, items: Iterable[object], read: Callable[[Any], Iterable[Post | Gone]], url: str) -> Iterator[Post | Gone]:
+        """What `read` makes of every item that is an object; an item that breaks it is rejected as a whole."""
+        for item in items:
+            try:
+                if not isinstance(item, Mapping):
+                    raise Unusable("is not an object")
+                found = list(read(item))
+            except Unusable as error:
+                self.reject(str(error), url)
+            except _BROKEN as error:
+                self.reject(f"is broken ({type(error).__name__})", url)
+            else:
+                yield from found
+
+    def reject(self, reason: str, url: str) -> None:
+        """Count an item or an answer that is left out. `reason` follows "one that"; it never holds a post's words."""
+        self.rejections[reason] += 1
+        self._rejected_at.setdefault(reason, shown(url))
+
+    def summary(self) -> str:
+        """What the crawl's message says: failures first, then what was left out and where it was first met."""
+        told = list(dict.fromkeys(sentence for _, sentence in self.failures))
+        parts = told[:3] + ([f"and {len(told) - 3} more"] if len(told) > 3 else [])
+        for reason, count in self.rejections.most_common(3):
+            parts.append(f"{count} left out: {reason} (first at {self._rejected_at[reason]})")
+        return "; ".join(parts)
+
+    def post(
+        self,
+        *,
+        native_id: object,
+        url: str,
+        text: object,
+        posted_at: object = None,
+        edited_at: object = None,
+        thread_id: object = None,
+        parent_id: object = None,
+        title: object = None,
+        author: object = None,
+    ) -> Post:
+        """A post of whatever the site gave. Raises Unusable when it has no id, text or web address.
+
+        Times are epoch seconds or ISO text (UTC without a zone). Without a usable `posted_at` the time of fetching stands.
+        """
+        if not isinstance(text, str):
+            raise Unusable("has no text")
+        if urlsplit(clean(url)).scheme not in ("http", "https"):
+            raise Unusable("has no web address")
+        date = self.date(posted_at)
+        return Post(
+            source=self.source,
+            native_id=identifier(native_id),
+            url=clean(url),
+            text=clean(text),
+            posted_at=date or self.now,
+            fetched_at=self.now,
+            thread_id=identifier(thread_id) if thread_id else None,
+            parent_id=identifier(parent_id) if parent_id else None,
+            title=(clean(title)[:500] or None) if isinstance(title, str) else None,
+            author_key=self.author_key(clean(author)) if isinstance(author, str) and clean(author) else None,
+            edited_at=self.date(edited_at),
+            date_origin="site" if date else "fetched",
+            kind=self.kind,
+        )
+
+    def gone(self, native_id: object) -> Gone:
+        """The tombstone of a post."""
+        return Gone(self.source, identifier(native_id))
+
+    def date(self, value: object) -> dt.datetime | None:
+        """A time that the site gave, in UTC; None when there is none, or none that can be: before 1980, or over a day ahead."""
+        try:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                found = dt.datetime.fromtimestamp(value, dt.UTC)
+            elif isinstance(value, str):
+                found = dt.datetime.fromisoformat(value.strip())
+                found = found.replace(tzinfo=found.tzinfo or dt.UTC).astimezone(dt.UTC)
+            else:
+                return None
+        except (ValueError, OverflowError, OSError):
+            return None
+        return found if _EARLIEST <= found <= self.now + dt.timedelta(days=1) else None
+
+
+def identifier(value: object) -> str:
+    """An id as text. Raises Unusable for what is none."""
+    if whole(value):
+        return str(value)
+    found = clean(value)[:500] if isinstance(value, str) else ""
+    if not found:
+        raise Unusable("has no id")
+    return found
+
+
+def whole(value: object) -> TypeGuard[int]:
+    """Whether a site gave a whole number (in JSON, `true` is none)."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(url: str) -> str:
+    """A URL for a message: without its query and password, which may be secrets."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+
+_UNREAD = {
+    "DownloadTimeoutError": "gives no answer in time",
+    "CannotResolveHostError": "has a host name that is not found",
+    "DownloadConnectionRefusedError": "refuses the connection",
+    "DownloadCancelledError": "gives an answer that is too large",
+    "EOFError": "gives an answer whose compression is broken",
+    "BadGzipFile": "gives an answer whose compression is broken",
+    "error": "gives an answer whose compression is broken",  # zlib's
+    "IgnoreRequest": "redirects in circles, or gives an answer that is too large once unpacked",
+}
+
+
+def unread(error: BaseException) -> str:
+    """Why no answer could be read, as the end of a sentence that begins with the URL."""
+    name = type(error).__name__
+    return _UNREAD.get(name, f"breaks off the connection ({name})")
+
+
+_MAX_HTML = 10 * MAX_TEXT
+_TAG = re.compile(r"<[a-zA-Z!/?]")
+_OTHERS = (
+    "//blockquote | //pre"
+    " | //aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"  # Discourse's
+)
+
+
+def plain(markup: str) -> str:
+    """HTML (or plain text with entities) as the author's own words: line breaks kept, quotes, link previews and code dropped."""
+    markup = markup[:_MAX_HTML].encode("utf-8", "replace").decode()
+    if not _TAG.search(markup):
+        return unquoted(html.unescape(markup))
+    tree = html_text.parse_html(markup)
+    for element in tree.xpath(_OTHERS):
+        if element.getparent() is not None:
+            element.drop_tree()
+    return unquoted(html_text.extract_text(tree))
+
+
+_QUOTED = re.compile(r"\s*>(?:[\s>]|$|[^\W\d_])")  # "> so", ">so", ">>", but neither ">50 % left" nor ">_<"
+_ATTRIBUTION = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb|escribió|写道)\s?[:：]\s*")
+
+
+def unquoted(text: str) -> str:
+    """Plain text without the lines that quote (`> so`), and without the line "Ann wrote:" that stands before them."""
+    kept: list[str] = []
+    for line in text.splitlines():
+        if not _QUOTED.match(line):
+            kept.append(line)
+            continue
+        while kept and not kept[-1].strip():
+            kept.pop()
+        if kept and _ATTRIBUTION.fullmatch(kept[-1]):
+            kept.pop()
+        kept.append("")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
