@@ -4,9 +4,9 @@ The promise: an alert is told once. A round stores every step, event and message
 same round again, after a kill or a restart, finds nothing left to do. Rules are judged on each complete day, in order;
 a day that still goes on may begin an alert, and never ends one.
 
-    normal --breach--> pending --`for` days in a row--> firing --recovered `recover_for` days in a row--> resolved
-       ^------------------'                                                      the next day without breach |
-       '-----------------------------------------------------------------------------------------------------'
+    normal -- breach --> pending -- `for` days in a row --> firing -- recovery, `recover_for` days in a row --> resolved
+       ^--- no breach ------'                                                                                      |
+       ^--- the next complete day, when it is not a breach again --------------------------------------------------'
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from monitor import explain, rules
 from monitor.config import Config, Rule
@@ -32,6 +31,10 @@ Key = tuple[str, str, str]
 Event = tuple[str, str, dt.date, str]
 """before, after, day, reason: a change of state."""
 
+OPEN_DAY_LOOKS = 10
+"""How many independent looks the many looks at a day that goes on are worth, and a margin."""
+
+_BREACHED = ("pending", "firing")
 _WHOLE_DAYS_ONLY = ("silence",)
 """Rules whose condition holds on the morning of every day."""
 
@@ -84,47 +87,156 @@ def advance(state: State, verdict: Verdict, day: dt.date, rule: Rule, *, complet
 def _reason(new: State, verdict: Verdict, rule: Rule) -> str:
     if new.name == "resolved":
         return f"{verdict.reason} The alert ends at {rule.recover:g}, which has held for {rule.recover_for} complete days."
-    if new.name == "firing" and rule.for_ > 1:
-        return f"{verdict.reason} It is so for {rule.for_} days, since {new.since}."
+    if new.name == "firing" and rule.for_ > verdict.days:
+        return f"{verdict.reason} That is so for {rule.for_} days, since {new.since}."
     return verdict.reason
+
+
+def judge(state: State, days: Sequence[DailyTrend], rule: Rule, *, complete: bool) -> Verdict:
+    """What the rule says of the last of `days`; while a breach goes on, its baseline stays the one from before.
+
+    A day that is not complete is looked at again and again, and each look could be the one that errs: a breach must be
+    as many times less likely by chance as OPEN_DAY_LOOKS says (Armitage, McPherson & Rowe, J. R. Stat. Soc. A 132 (1969) 235).
+    """
+    if not complete:
+        rule = rule.model_copy(update={"confidence": 1 - (1 - rule.confidence) / OPEN_DAY_LOOKS})
+    return rules.check(days, rule, began=state.since if state.name in _BREACHED else None)
+
+
+def follow(state: State, days: Sequence[DailyTrend], rule: Rule, *, open_day: dt.date) -> Iterator[tuple[State, Event | None, Verdict]]:
+    """What each day of `days` not yet checked does to `state`. Days from `open_day` on are not complete."""
+    for index, day in enumerate(days):
+        complete = day.day < open_day
+        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and rule.type in _WHOLE_DAYS_ONLY):
+            continue
+        verdict = judge(state, days[: index + 1], rule, complete=complete)
+        state, event = advance(state, verdict, day.day, rule, complete=complete)
+        yield state, event, verdict
 
 
 def alert(store: Store, config: Config, *, now: dt.datetime) -> list[str]:
     """One round at `now` (aware): every rule on every series; returns a sentence for each alert that began or ended.
 
-    Trends must be up to date. A series that is new, or was not watched for a time, begins with its last complete days,
-    so that nobody is told of what was over long ago; what is no longer watched is ended, and told. Raises MonitorError
-    after everything else is stored when a rule could not be checked.
+    Trends must be up to date. A series that is new, or was not watched for a time, begins with its last `for` complete
+    days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told. Raises
+    MonitorError, after all else is stored, when a rule could not be checked.
     """
+    stored = _stored(store)
     series = _series(config)
-    states = {
-        key: State(cast(AlertState, row["state"]), dt.date.fromisoformat(row["since"]), _date(row["checked_day"]), row["streak"])
-        for key, row in store.alert_states().items()
-    }
     today = now.astimezone(dt.UTC).date()
-    steps: list[Step] = []
-    failed: list[str] = []
-    spoken = _spoken(store, series, states, today)
+    open_days = {key: _open_day(config, key[2], now) for key in series}
+    states = {}
     for key, rule in series.items():
-        known = states.get(key)
-        days = _filled(spoken, key, today)
-        ended = _first_open_day(config, rule, key[2], now)
-        state = known or State("normal", today, None)
-        if state.checked_day is None:
-            state = replace(state, checked_day=ended - dt.timedelta(days=rule.for_ + 1))
+        state = stored.get(key) or State("normal", today, None)
+        states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
+    histories = _histories(store, series, states, today)
+    steps, failed = _unwatched(stored, series, config, today), []
+    for key, rule in series.items():
         try:
-            passed = list(_follow(state, days, rule, ended))
-        except Exception as error:  # noqa: BLE001: one rule's mistake must not take the others with it
-            failed.append(f"rule {key[0]} could not be checked for {key[1]} in {key[2]} ({type(error).__name__}: {error}); please report this")
-            log.exception("rule %s on %s in %s", *key)
+            judged = list(follow(states[key], histories[key], rule, open_day=open_days[key]))
+        except Exception as error:  # one rule that fails must not take the others with it
+            failed.append(
+                f"the rule {key[0]} could not be checked on {key[1]} in {key[2]} ({type(error).__name__}: {error}); the others were"
+            )
+            log.exception("rule %s, team %s, source %s", *key)
             continue
-        steps += [_step(store, config, key, rule, *one) for one in passed]
-    steps += _ended(states, series, config, today)
+        # Of days without an event only the last one's state matters, and only if it is another than is stored.
+        last = judged[-1:] if judged and judged[-1][0] != stored.get(key) else []
+        steps += [_step(store, config, key, rule, *day) for day in [day for day in judged[:-1] if day[1]] + last]
     store.save_steps(steps, targets=[target.key for target in config.notify.targets], at=now)
     if failed:
         raise MonitorError("; ".join(failed))
-    return [f"{step.event[1]}: {step.rule} on {step.team} ({step.event[2]}). {step.event[3]}" for step in steps if step.event and _told(step.event)]
+    return [_sentence(config, step, step.event) for step in steps if step.event and step.event[1] in ("firing", "resolved")]
 
 
-def _told(event: Event) -> bool:
-    return event[1] in ("firing", "resolved")
+def _stored(store: Store) -> dict[Key, State]:
+    return {
+        key: State(
+            row["state"],
+            dt.date.fromisoformat(row["since"]),
+            dt.date.fromisoformat(day) if (day := row["checked_day"]) else None,
+            row["streak"],
+        )
+        for key, row in store.alert_states().items()
+    }
+
+
+def _series(config: Config) -> dict[Key, Rule]:
+    """Every series that the enabled rules watch. A rule without teams watches what is said in a source, whatever it is about."""
+    sources = [source.name for source in config.sources if source.enabled]
+    found = {}
+    for rule in config.rules:
+        if not rule.enabled or (rule.source != ALL and rule.source not in sources):
+            continue
+        teams = [team.id for team in config.teams] if ALL in rule.teams else list(rule.teams)
+        found.update({(rule.id, team, rule.source): rule for team in teams})
+        if not teams:
+            found.update({(rule.id, ALL, source): rule for source in (sources if rule.source == ALL else [rule.source])})
+    return found
+
+
+def _open_day(config: Config, source: str, now: dt.datetime) -> dt.date:
+    """The first day that is not complete yet: one is when a crawl begun after its end has ended, and its posts were read."""
+    waits = [
+        (one.every or config.schedule.collect) + one.time_limit
+        for one in config.sources
+        if one.enabled and (one.name == source or (source == ALL and one.kind != "press"))
+    ]
+    wait = max(waits, default=0.0) + config.schedule.understand + config.schedule.trend
+    return (now.astimezone(dt.UTC) - dt.timedelta(seconds=wait)).date()
+
+
+def _histories(store: Store, series: Mapping[Key, Rule], states: Mapping[Key, State], today: dt.date) -> dict[Key, list[DailyTrend]]:
+    """The days that each series needs, up to today. A day without a post is zeros once its source has had any post."""
+    model = store.model
+    first = {}
+    for key, rule in series.items():
+        state = states[key]
+        begins = min(state.since if state.name in _BREACHED else today, state.checked_day or today)
+        first[key] = begins - dt.timedelta(days=rule.baseline_days + rule.for_)
+    since = min(first.values(), default=today)
+    rows = store.trends(model=model, since=since) if series else []
+    for source in sorted({key[2] for key in series if key[1] == ALL}):
+        rows += store.volumes(source, model, since)
+    spoken = {(row.team, row.source, row.day): row for row in rows}
+    starts: dict[tuple[bool, str], dt.date] = {}
+    for row in rows:
+        kind = (row.team == ALL, row.source)
+        starts[kind] = min(row.day, starts.get(kind, row.day))
+    found = {}
+    for key in series:
+        _, team, source = key
+        start = max(first[key], starts.get((team == ALL, source), today + dt.timedelta(days=1)))
+        days = [start + dt.timedelta(days=n) for n in range((today - start).days + 1)]
+        found[key] = [spoken.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in days]
+    return found
+
+
+def _step(store: Store, config: Config, key: Key, rule: Rule, state: State, event: Event | None, verdict: Verdict) -> Step:
+    """The row to be stored, with the figures and the posts of an alert that begins."""
+    step = Step(key[0], rule.type, key[1], key[2], store.model, state.name, state.since, state.checked_day, state.streak, event)
+    if event is None or event[1] != "firing":
+        return step
+    figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
+    posts = store.evidence(key[1], key[2], store.model, state.since, event[2])
+    return replace(step, figures=figures, evidence=explain.representative(posts, rule.type, config.notify.link_posts))
+
+
+def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: Config, today: dt.date) -> list[Step]:
+    """Steps that end what was watched and is not any more. Without a `checked_day` it begins anew should it come back."""
+    steps = []
+    rule_ids = {rule.id for rule in config.rules if rule.enabled}
+    for key, state in stored.items():
+        if key in series or state.checked_day is None:
+            continue
+        what = f"the team {key[1]} in the source {key[2]}" if key[0] in rule_ids else f"the rule {key[0]}"
+        reason = f"No longer watched: {what} was removed from config.yaml or switched off there. Whether it is over is not known."
+        after: AlertState = "resolved" if state.name == "firing" else "normal"
+        event = (state.name, after, today, reason) if state.name in _BREACHED else None
+        steps.append(Step(*key[:1], "", *key[1:], "", after if event else state.name, today if event else state.since, None, 0, event))
+    return steps
+
+
+def _sentence(config: Config, step: Step, event: Event) -> str:
+    team = config.team(step.team)
+    return f"{team.name if team else step.team} in {step.source}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}"

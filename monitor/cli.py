@@ -103,7 +103,12 @@ def _step(ctx: click.Context, step: str, source: str = "") -> Iterator[tuple[Con
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             with contextlib.suppress(MonitorError):
-                store.end_run(run, clock.now(), outcome="stopped" if stopped else "failed", message=str(error) if isinstance(error, MonitorError) else type(error).__name__)
+                store.end_run(
+                    run,
+                    clock.now(),
+                    outcome="stopped" if stopped else "failed",
+                    message=str(error) if isinstance(error, MonitorError) else type(error).__name__,
+                )
             raise
         store.end_run(run, clock.now(), outcome="ok")
 
@@ -178,7 +183,9 @@ def init(path: Path, contact: str, force: bool) -> None:
         raise InputError(f"{path} exists already: name another file, or write over it with --force") from None
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): name a file in a folder that you may write to") from None
-    click.echo(f"Wrote {path}. Next: read it, then `forum-monitor check`, `forum-monitor once`, and `forum-monitor run` to leave it running.")
+    click.echo(
+        f"Wrote {path}. Next: read it, then `forum-monitor check`, `forum-monitor once`, and `forum-monitor run` to leave it running."
+    )
 
 
 @main.command()
@@ -195,7 +202,9 @@ def check(ctx: click.Context) -> None:
     if problems:
         raise ConfigError(str(path), problems)
     enabled = sum(source.enabled for source in config.sources)
-    click.echo(f"{path}: no problem. {len(config.teams)} teams, {enabled} of {len(config.sources)} sources enabled, {len(config.rules)} rules.")
+    click.echo(
+        f"{path}: no problem. {len(config.teams)} teams, {enabled} of {len(config.sources)} sources enabled, {len(config.rules)} rules."
+    )
 
 
 def _target_problems(config: Config) -> list[Any]:
@@ -210,10 +219,14 @@ def _target_problems(config: Config) -> list[Any]:
         try:
             address = target.address
         except OSError as error:
-            found.append(Problem(f"{key}.url_file", f"{target.url_file} cannot be read ({error.strerror})", "Name a file that holds one Apprise URL"))
+            found.append(
+                Problem(f"{key}.url_file", f"{target.url_file} cannot be read ({error.strerror})", "Name a file that holds one Apprise URL")
+            )
             continue
         if address != "console" and apprise.Apprise.instantiate(address, suppress_exceptions=True) is None:
-            found.append(Problem(key, "is not an address that Apprise knows", "Write console, or an Apprise URL such as mailto://... or ntfy://..."))
+            found.append(
+                Problem(key, "is not an address that Apprise knows", "Write console, or an Apprise URL such as mailto://... or ntfy://...")
+            )
     return found
 
 
@@ -268,10 +281,14 @@ def collect(ctx: click.Context, source: str) -> None:
 
         found = config.source(source)
         if found is None:
-            raise InputError(f"there is no source {source!r} in {config.path}: use one of {', '.join(s.name for s in config.sources) or 'none'}")
+            raise InputError(
+                f"there is no source {source!r} in {config.path}: use one of {', '.join(s.name for s in config.sources) or 'none'}"
+            )
         result = run_crawl(config, found, now=clock.now)
     c = result.counts
-    click.echo(f"collect {source}: {result.finish_reason}, {c.new} new, {c.changed} changed, {c.deleted} deleted, {result.rejected} rejected. {result.message}".strip())
+    click.echo(
+        f"collect {source}: {result.finish_reason}, {c.new} new, {c.changed} changed, {c.deleted} deleted, {result.rejected} rejected. {result.message}".strip()
+    )
     ctx.exit(0 if result.finish_reason == "finished" else 1)
 
 
@@ -292,7 +309,9 @@ def import_(ctx: click.Context, file: Path, source: str) -> None:
     if len(result.rejected) > 20:
         click.echo(f"... and {len(result.rejected) - 20} more lines", err=True)
     c = result.counts
-    click.echo(f"import {source}: {c.new} new, {c.changed} changed, {c.unchanged} unchanged, {len(result.rejected)} lines rejected. {result.note}".strip())
+    click.echo(
+        f"import {source}: {c.new} new, {c.changed} changed, {c.unchanged} unchanged, {len(result.rejected)} lines rejected. {result.note}".strip()
+    )
 
 
 @main.command()
@@ -300,13 +319,13 @@ def import_(ctx: click.Context, file: Path, source: str) -> None:
 def understand(ctx: click.Context) -> None:
     """Read the posts that are unread: language, teams named, sentiment toward each."""
     with _step(ctx, "understand") as (config, store):
+        from monitor.sentiment import load_scorer
         from monitor.understand import understand as read
 
         with _progress("understand") as progress:
-            done = read(store, config.teams, config.scorer, now=clock.now, progress=progress)
-    click.echo(f"understand: {done.posts} posts read, {done.mentions} mentions, {done.scored} scored, {done.known} known already")
-    for text in done.errors:
-        click.echo(text, err=True)
+            done = read(store, config.teams, load_scorer(config.scorer), now=clock.now(), progress=progress)
+    failed = f", {done.failed} that the model could not take" if done.failed else ""
+    click.echo(f"understand: {done.posts} posts read, {done.mentions} mentions, {done.scored} scored, {done.known} known already{failed}")
 
 
 @main.command()
@@ -394,7 +413,9 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: st
 @click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
 @_output
 @click.pass_context
-def posts(ctx: click.Context, team: str, days: int, form: str | None, **choice: Any) -> None:
+def posts(
+    ctx: click.Context, team: str, days: int, label: str | None, source: str | None, search: str | None, limit: int, form: str | None
+) -> None:
     """The posts about TEAM behind the figures, newest first."""
     from monitor import show as tables
     from monitor.store import Store
@@ -402,7 +423,7 @@ def posts(ctx: click.Context, team: str, days: int, form: str | None, **choice: 
     config = _load(ctx, quiet=form is not None)
     since = clock.now().date() - dt.timedelta(days=max(0, days - 1))
     with Store(config.database, read_only=True) as store:
-        rows = store.posts(_team(config, team), since=since, **choice)
+        rows = store.posts(_team(config, team), since=since, label=label, source=source, search=search, limit=limit)
     _emit(rows, form, lambda: tables.posts_table(rows))
 
 
@@ -440,7 +461,7 @@ def query(ctx: click.Context, sql: str | None, tables: bool, form: str | None) -
 
 
 @main.command()
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="replace"))
 @click.pass_context
 def score(ctx: click.Context, file: Any) -> None:
     """Score texts without a store: JSON lines {"id", "text", "target"} in, {"id", "label", "negative", "neutral", "positive"} out.
@@ -449,7 +470,8 @@ def score(ctx: click.Context, file: Any) -> None:
     that cannot be read is reported on standard error with its number, and the rest goes on; the exit code is then 1.
     """
     from monitor.config import Scorer
-    from monitor.sentiment.lines import score_lines
+    from monitor.sentiment import load_scorer
+    from monitor.understand import score_lines
 
     try:
         scorer = _load(ctx, quiet=True).scorer
@@ -458,7 +480,7 @@ def score(ctx: click.Context, file: Any) -> None:
             raise
         scorer = Scorer()
     broken = 0
-    for line, answer in score_lines(file, scorer):
+    for line, answer in score_lines(file, load_scorer(scorer)):
         if isinstance(answer, str):
             broken += 1
             click.echo(f"line {line}: {answer}", err=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import importlib
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -19,8 +20,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scrapy.crawler import AsyncCrawlerProcess
+from scrapy import signals
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.settings import Settings
+from twisted.internet.error import ReactorNotRunning
 
 from monitor import __version__, clock
 from monitor.config import Config, Source, is_loopback_only
@@ -121,25 +124,27 @@ def _crawl(
         author_key=partial(author_key, key, source.name),
         kind=source.kind,
     )
-    cut_short = _run(process, source.time_limit)
-    if task.done() and (error := task.exception()):
-        if isinstance(error, MonitorError):
-            raise error
-        raise CrawlError(f"the crawl of {source.name} could not begin ({type(error).__name__}: {error})") from error
+    cut_short = _run(process, crawler, source.time_limit)
+    broke = task.exception() if task.done() else None
+    if isinstance(broke, MonitorError):
+        raise broke
+    if broke:
+        raise CrawlError(f"the crawl of {source.name} could not begin ({type(broke).__name__}: {broke})") from broke
     return _judged(source, crawler, cut_short)
 
 
-def _run(process: AsyncCrawlerProcess, time_limit: float) -> str | None:
+def _run(process: AsyncCrawlerProcess, crawler: Crawler, time_limit: float) -> str | None:
     """Run the crawl to its end. Returns "stopped" or "timed out" when a signal or the time limit ended it here."""
-    from twisted.internet import reactor  # not before AsyncCrawlerProcess has chosen which reactor it is
-
+    # Not before AsyncCrawlerProcess has chosen which reactor it is; its type is known at run time only.
+    reactor: Any = importlib.import_module("twisted.internet.reactor")
     cut_short: list[str] = []
     stopping = []
 
     def abandon() -> None:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would lament every request left behind
-        with contextlib.suppress(Exception):  # it has stopped by itself meanwhile
-            reactor.stop()  # type: ignore[attr-defined]  # Twisted puts the reactor there at run time
+        crawler.signals.send_catch_log(signals.engine_stopped)  # spiders/storing.py then stores its last batch
+        with contextlib.suppress(ReactorNotRunning):  # it has stopped by itself meanwhile
+            reactor.stop()
 
     def stop(reason: str) -> None:
         if not cut_short:

@@ -90,9 +90,7 @@ class Children:
             if self.stopping:
                 return None
             # A session of its own: a Ctrl-C in the terminal reaches the daemon only, which then stops its children.
-            child = subprocess.Popen(
-                words, stdin=subprocess.PIPE, env={**os.environ, CHILD: "1"}, start_new_session=True
-            )
+            child = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, CHILD: "1"}, start_new_session=True)
             self.alive.add(child)
         begun = time.monotonic()
         try:

@@ -66,9 +66,10 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
 
     `event` and `posts` are those of a `Due`. The figures stand in the rule's own sentence and are not said again.
     """
-    headline = f"{_subject(event, config)}: {_headline(event)}"
+    subject = _subject(event, config)
+    headline = f"{subject}: {_headline(event)}"
     over = event["state"] == "resolved"
-    lines = [f"{_where(event)}, {_date(event['event_day'])} (days are UTC)", "", event["event_reason"]]
+    lines = [f"{subject}{_where(event)}, {_date(event['event_day'])} (days are UTC)", "", event["event_reason"]]
     if over:
         lines += ["", f"It began on {_date(event['day'])}: {event['reason']}"]
     elif posts:
@@ -95,7 +96,9 @@ def _subject(event: Mapping[str, Any], config: Config) -> str:
 
 
 def _where(event: Mapping[str, Any]) -> str:
-    return "In all sources" if event["source"] == ALL else f"In {event['source']}"
+    if event["team"] == ALL:
+        return ""
+    return ", all sources" if event["source"] == ALL else f", {event['source']}"
 
 
 def _headline(event: Mapping[str, Any]) -> str:
@@ -117,14 +120,14 @@ def _date(day: str) -> str:
 
 # Joiners hold emoji and some scripts together, so they stay; every other control, and what turns the writing
 # direction, could make a terminal or a mail show something else than was written.
-_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_UNSAFE = ("Cc", "Cf", "Cs")
 _JOINERS = "\u200c\u200d"
 _PING = re.compile(r"@(?=(?:all|channel|everyone|here|room)\b)|<(?=[!@#])", re.IGNORECASE)
 
 
 def _one_line(text: str) -> str:
     """Text on a single line, without characters that cannot be seen."""
-    return " ".join("".join(c if c in _JOINERS or unicodedata.category(c) not in _UNSAFE else " " for c in text).split())
+    return "".join(c for c in " ".join(text.split()) if c in _JOINERS or unicodedata.category(c) not in _UNSAFE)
 
 
 def excerpt(text: str, length: int) -> str:
@@ -135,7 +138,7 @@ def excerpt(text: str, length: int) -> str:
     line = _one_line(text)
     if len(line) > length:
         end = length
-        while 0 < end and (unicodedata.category(line[end])[0] == "M" or _JOINERS[1] in line[end - 1 : end + 1]):
+        while end > 0 and (unicodedata.category(line[end])[0] == "M" or _JOINERS[1] in line[end - 1 : end + 1]):
             end -= 1  # never between a letter and its accent, or inside an emoji
         space = line.rfind(" ", 0, end + 1)
         cut = line[: space if space > end * 2 // 3 else end].rstrip(" ,;:，、；：")
@@ -146,10 +149,10 @@ def excerpt(text: str, length: int) -> str:
 # ---- one attempt --------------------------------------------------------------------------------------------------
 
 
-def service(target: Target) -> Any:
-    """The Apprise service behind a target, or None for the console.
+def resolve(target: Target) -> tuple[str, Any]:
+    """A target's address, which is a secret, and the Apprise service behind it (None for the console).
 
-    Raises DeliveryError: permanent when its address is none that Apprise knows, else when the file with it cannot be read.
+    Raises DeliveryError: permanent when Apprise knows no such address, else when the file with it cannot be read.
     """
     try:
         address = target.address
@@ -160,21 +163,20 @@ def service(target: Target) -> Any:
     if not address:
         raise DeliveryError(f"{target.key}: the file with its address is empty")
     if address == "console":
-        return None
+        return address, None
     import apprise
 
     # A redirected POST arrives as a GET, whose answer of 200 tells nothing: a redirect is a failure.
     # No time limit by Apprise, since it would leave the message to a thread that may still send it.
     asset = apprise.AppriseAsset(app_id="forum-monitor", http_redirects=False, service_timeout=0)
     with _apprise_says():
-        found = apprise.Apprise.instantiate(address, asset=asset)
-    if found is None:
-        raise DeliveryError(
-            f"{target.key}: its address is none that Apprise knows; write console, or a URL such as mailto://...", permanent=True
-        )
-    if found.socket_read_timeout == apprise.URLBase.socket_read_timeout:
-        found.socket_read_timeout = ANSWER_TIME
-    return found
+        service = apprise.Apprise.instantiate(address, asset=asset)
+    if service is None:
+        wanted = "write console, or a URL such as mailto://..."
+        raise DeliveryError(f"{target.key}: its address is none that Apprise knows; {wanted}", permanent=True)
+    if service.socket_read_timeout == apprise.URLBase.socket_read_timeout:
+        service.socket_read_timeout = ANSWER_TIME
+    return address, service
 
 
 def send(target: Target, message: Message) -> None:
@@ -182,18 +184,19 @@ def send(target: Target, message: Message) -> None:
 
     Whatever the far side answers, it is tried again: a page not found or a wrong password is what a person repairs.
     """
-    to = service(target)
-    if to is None:
+    address, service = resolve(target)
+    if service is None:
         _print(target, message)
         return
     import apprise
 
-    if isinstance(getattr(to, "headers", None), dict):
-        to.headers["Idempotency-Key"] = hashlib.sha256(f"{message.key} {target.key}".encode()).hexdigest()[:32]
-    with _apprise_says() as said, _at_most(LONGEST_SEND):
-        arrived = apprise.Apprise(servers=to).notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT)
+    if isinstance(getattr(service, "headers", None), dict):
+        service.headers["Idempotency-Key"] = hashlib.sha256(f"{message.key} {target.key}".encode()).hexdigest()[:32]
+    arrived = False
+    with contextlib.suppress(TimeoutError), _apprise_says() as said, _at_most(LONGEST_SEND):
+        arrived = bool(apprise.Apprise(service).notify(message.body, title=message.title, body_format=apprise.NotifyFormat.TEXT))
     if not arrived:
-        raise DeliveryError(f"{target.key}: not accepted ({_without(target.address, said.getvalue()) or 'no reason given'})")
+        raise DeliveryError(f"{target.key}: not accepted ({_without(address, said.getvalue()) or 'no reason given'})")
 
 
 def _print(target: Target, message: Message) -> None:

@@ -40,10 +40,18 @@ def _store(config: Config) -> Iterator[tuple[str, bool, str]]:
             for source, crawl in sorted(store.last_crawls().items()):
                 fine = crawl["finish_reason"] in ("finished", None)
                 said = f" ({crawl['message']})" if crawl["message"] else ""
-                yield f"last crawl of {source}", fine, f"{crawl['started_at']}, {crawl['finish_reason'] or 'under way'}, {crawl['new']} new{said}"
+                yield (
+                    f"last crawl of {source}",
+                    fine,
+                    f"{crawl['started_at']}, {crawl['finish_reason'] or 'under way'}, {crawl['new']} new{said}",
+                )
             waiting, failed = store.outbox()
             if waiting or failed:
-                yield "outbox", not failed, f"{waiting} messages wait, {failed} were given up; see `forum-monitor query \"SELECT * FROM deliveries\"`"
+                yield (
+                    "outbox",
+                    not failed,
+                    f'{waiting} messages wait, {failed} were given up; see `forum-monitor query "SELECT * FROM deliveries"`',
+                )
         free = shutil.disk_usage(config.database.parent).free // 2**20
         yield "disk", free >= _LITTLE, f"{free} MB free" + ("" if free >= _LITTLE else ": make room, the store will not grow without it")
     except MonitorError as error:
@@ -62,7 +70,11 @@ def _model(config: Config) -> Iterator[tuple[str, bool, str]]:
         yield "model", False, str(error)
         return
     fine = score.label == "negative"
-    yield "model", fine, f"{scorer.name}, loaded in {took:.1f} s" + ("" if fine else f"; it calls a plain complaint {score.label}: choose another model")
+    yield (
+        "model",
+        fine,
+        f"{scorer.name}, loaded in {took:.1f} s" + ("" if fine else f"; it calls a plain complaint {score.label}: choose another model"),
+    )
 
 
 def _source(config: Config, name: str) -> tuple[str, bool, str]:

@@ -54,11 +54,11 @@ class StoreError(MonitorError):
     """The database cannot be opened, read or written; what was stored before is untouched."""
 
 
-class NewerSchema(StoreError):  # noqa: N818: it names what was found, as the tree above reads
+class NewerSchema(StoreError):  # noqa: N818 (it names what was found)
     """The database was written by a newer version of this program."""
 
 
-class Busy(StoreError):  # noqa: N818: as above
+class Busy(StoreError):  # noqa: N818 (as above)
     """Another process holds the database, or the daemon's lock, longer than we wait."""
 
     exit_code = 3

@@ -28,7 +28,9 @@ def representative(rows: Sequence[Mapping[str, Any]], kind: RuleType, count: int
     while left and len(chosen) < count:
         authors = {row["author_key"] for row in chosen} - {None}
         threads = {(row["source"], row["thread_id"]) for row in chosen if row["thread_id"] is not None}
-        best = min(left, key=lambda row: (row["author_key"] in authors, (row["source"], row["thread_id"]) in threads, row["length"] < SHORT))
+        best = min(
+            left, key=lambda row: (row["author_key"] in authors, (row["source"], row["thread_id"]) in threads, row["length"] < SHORT)
+        )
         chosen.append(best)
         left.remove(best)
     return [row["id"] for row in chosen]

@@ -179,17 +179,15 @@ def _lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, str | Rejected]
     file.seek(0)
     for number in itertools.count(1):
         try:
-            line = file.readline(MAX_LINE)
-            size = len(line)
-            while size >= MAX_LINE and line and not line.endswith(b"\n"):  # pass over the rest of it
-                line = file.readline(MAX_LINE)
-                size += len(line)
+            line = rest = file.readline(MAX_LINE)
+            while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_LINE)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             yield number, Rejected(number, "the gzip file is cut off or damaged here: all lines before were read, nothing from here on")
             return
         if not line:
             return
-        if size > MAX_LINE:
+        if rest is not line:
             yield number, Rejected(number, f"the line is longer than {MAX_LINE >> 20} MB: is this file one post a line?")
             continue
         if number == 1:
@@ -216,7 +214,11 @@ def _json_rows(lines: Iterable[tuple[int, str | Rejected]], path: Path) -> Itera
         except (ValueError, RecursionError):
             yield Rejected(number, "it is not usable JSON: a number of thousands of digits, or lists within lists without end")
         else:
-            yield (number, row) if isinstance(row, dict) else Rejected(number, "it is JSON, but not an object `{...}`")
+            yield (
+                (number, row)
+                if isinstance(row, dict)
+                else Rejected(number, "it is JSON, but not an object `{...}`: one post a line is wanted")
+            )
 
 
 def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterator[tuple[int, Mapping[str, object]] | Rejected]:
@@ -254,7 +256,6 @@ def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterat
             yield line
 
     while True:
-        row = None
         try:
             # A reader for each row: a quote that is never closed then costs its own line, not the rest of the file.
             row = next(csv.reader(feed(), delimiter=delimiter, strict=True), None)
@@ -270,9 +271,9 @@ def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterat
         number = taken[0][0]
         if undecoded := next(filter(None, map(_UNDECODED.search, row)), None):
             yield _not_utf8(number, undecoded[0])
-        elif row and len(row) != len(names):
+        elif any(row) and len(row) != len(names):
             yield Rejected(number, f"it has {len(row)} columns where the first line names {len(names)}")
-        elif row:
+        elif any(row):  # spreadsheets leave empty rows behind
             yield number, dict(zip(names, row, strict=True))
 
 

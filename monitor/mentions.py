@@ -88,7 +88,6 @@ class Finder:
             unless = tuple((number(phrase), at) for phrase in phrases for at in _occurrences(folded, phrase))
             names[number(folded)].append(_Name(team, order, _plain(text) if alias.case else None, needs, unless))
         self._names = [tuple(names.get(pattern, ())) for pattern in range(len(numbers))]
-        # Some implementation for no pattern at all, so that a finder without teams finds nothing instead of failing.
         self._automaton = AhoCorasick(list(numbers), implementation=Implementation.DFA)
         self.fingerprint = _fingerprint(aliases)
         """16 hexadecimal digits that change whenever an alias, or a rule of this file, does."""

@@ -126,7 +126,7 @@ def to_text(moment: dt.datetime) -> str:
     try:
         utc = moment.astimezone(dt.UTC)
     except OverflowError:
-        utc = dt.datetime.min if moment.year == 1 else dt.datetime.max
+        utc = dt.datetime(1, 1, 1, tzinfo=dt.UTC) if moment.year == 1 else dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
     return utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 

@@ -11,7 +11,6 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-
 migrations = Migrations("forum_monitor")
 
 
@@ -20,12 +19,11 @@ def m001_initial(db: Database) -> None:
     """The store as first released."""
     for statement in _INITIAL:
         db.execute(statement)
-    db["posts"].enable_fts(["title", "text"], fts_version="FTS5", create_triggers=True, tokenize="unicode61 remove_diacritics 2")
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Apply what is pending; `PRAGMA user_version` then holds the number of migrations (`store.SCHEMA`)."""
-    db = Database(connection, execute_plugins=False)
+    """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
+    db = Database(connection, execute_plugins=False, recursive_triggers=False)
     migrations.apply(db)
     connection.execute(f"PRAGMA user_version = {len(migrations.applied(db))}")
 
@@ -39,6 +37,16 @@ _INITIAL = (
         deleted_at TEXT, unread INTEGER NOT NULL DEFAULT 1, UNIQUE (source, native_id))""",
     """CREATE INDEX posts_posted_at ON posts (posted_at)""",
     """CREATE INDEX posts_unread ON posts (posted_at) WHERE unread""",
+    # Written by hand and not by sqlite-utils' enable_fts, whose trigger would index a post anew whenever it is marked as read.
+    """CREATE VIRTUAL TABLE posts_fts USING fts5 (
+        title, text, content="posts", content_rowid="id", tokenize="unicode61 remove_diacritics 2")""",
+    """CREATE TRIGGER posts_inserted AFTER INSERT ON posts BEGIN
+        INSERT INTO posts_fts (rowid, title, text) VALUES (new.id, new.title, new.text); END""",
+    """CREATE TRIGGER posts_deleted AFTER DELETE ON posts BEGIN
+        INSERT INTO posts_fts (posts_fts, rowid, title, text) VALUES ('delete', old.id, old.title, old.text); END""",
+    """CREATE TRIGGER posts_reworded AFTER UPDATE OF title, text ON posts WHEN old.title IS NOT new.title OR old.text <> new.text BEGIN
+        INSERT INTO posts_fts (posts_fts, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+        INSERT INTO posts_fts (rowid, title, text) VALUES (new.id, new.title, new.text); END""",
     """CREATE TABLE mentions (
         post_id INTEGER NOT NULL REFERENCES posts (id) ON DELETE CASCADE, team TEXT NOT NULL, start INTEGER NOT NULL,
         "end" INTEGER NOT NULL, PRIMARY KEY (post_id, start, team)) WITHOUT ROWID""",
@@ -89,14 +97,12 @@ _INITIAL = (
     """CREATE VIEW v_coverage AS
         WITH counts AS (SELECT substr(posted_at, 1, 10) AS day, source, count(*) AS posts, sum(unread) AS unread
                         FROM posts WHERE deleted_at IS NULL GROUP BY 1, 2),
-        crawled AS (SELECT day, source FROM covered_days
-                    UNION SELECT substr(c.started_at, 1, 10), c.source FROM crawls c)
-        SELECT coalesce(crawled.day, counts.day) AS day, coalesce(crawled.source, counts.source) AS source,
-            coalesce(counts.posts, 0) AS posts, coalesce(counts.unread, 0) AS unread,
-            CASE WHEN coalesce(crawled.source, counts.source) IN (SELECT source FROM sources) THEN EXISTS (
-                SELECT 1 FROM covered_days d WHERE d.day = coalesce(crawled.day, counts.day)
-                AND d.source = coalesce(crawled.source, counts.source)) END AS covered
-        FROM counts FULL JOIN crawled ON crawled.day = counts.day AND crawled.source = counts.source""",
+        days AS (SELECT day, source FROM counts UNION SELECT day, source FROM covered_days
+                 UNION SELECT substr(started_at, 1, 10), source FROM crawls)
+        SELECT days.day, days.source, coalesce(counts.posts, 0) AS posts, coalesce(counts.unread, 0) AS unread,
+            CASE WHEN days.source IN (SELECT source FROM sources) THEN EXISTS (
+                SELECT 1 FROM covered_days d WHERE d.day = days.day AND d.source = days.source) END AS covered
+        FROM days LEFT JOIN counts ON counts.day = days.day AND counts.source = days.source""",
     """CREATE VIEW v_daily AS
         SELECT t.day, t.team, t.source, t.model, t.posts, t.authors, t.threads, t.sufficient, t.mean, t.low, t.high,
             t.negative_share, t.neutral_share, t.positive_share,
@@ -110,33 +116,129 @@ _INITIAL = (
     """CREATE VIEW v_alerts AS
         SELECT a.id, a.rule, a.type, a.team, a.source, a.state, a.day, a.fired_at, a.resolved_day, a.resolved_at, a.value, a.before,
             a.threshold, a.low, a.high, a.authors, a.posts, a.reason,
-            (SELECT count(*) FROM deliveries d JOIN alert_events e ON e.id = d.event_id WHERE e.alert_id = a.id AND d.state = 'sent') AS sent,
-            (SELECT count(*) FROM deliveries d JOIN alert_events e ON e.id = d.event_id WHERE e.alert_id = a.id AND d.state <> 'sent') AS unsent
-        FROM alerts a""",
+            count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent
+        FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
 )
 
 DESCRIPTIONS: dict[str, str] = {
-    "posts": "One row per public post. `text` holds the author's own words, plain (an opening post's begin with its title). "
-    "`author_key` is a keyed hash, never a name. Times are UTC text. `date_origin` is site, or fetched where the site gave no usable date. "
-    "`kind` is voice, press or import. A row with `deleted_at` is a tombstone: its words are gone and stay gone. `unread` is 1 until understood.",
+    "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: its words are gone and stay gone.",
+    "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
     "mentions": "Where a post names a team: [start, end) character offsets into posts.text.",
-    "scores": "Sentiment of a post toward a team by `model` (name@revision): negative + neutral + positive = 1, value = positive - negative. "
-    "`input_hash` tells whether what the model read is unchanged.",
-    "daily_trends": "Per UTC day, team, source ('*' = all) and model: counts of posts, authors (voices) and threads; mean in [-1, 1] with its 95 % "
-    "interval low..high; shares of voices. NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
+    "scores": "Sentiment of a post toward a team, by one model: negative + neutral + positive = 1, value = positive - negative.",
+    "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
+    "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
     "dirty_days": "Days of a team whose trend has to be computed anew.",
-    "crawls": "One row per crawl of a source: counts, `finish_reason` (finished, or why not), the span of post times it covered, its cursor.",
-    "runs": "One row per run of a step: when, outcome (ok, failed, timed out, stopped), message.",
+    "crawls": "One row per crawl of a source: what it stored, how it ended, the span of post times it covered, its cursor.",
+    "runs": "One row per run of a step: when, and how it ended.",
     "alerts": "One row per event: what moved (`value`, from `before`), its interval, when it fired and when it was over.",
-    "alert_states": "Where each rule stands for each team: normal, pending, firing or resolved, since when, and the last complete day checked.",
+    "alert_states": "Where each rule stands for each team and source, since when, and the last complete day it has checked.",
     "alert_events": "Every change of such a state, with its reason. Events that people are told of have deliveries.",
-    "alert_posts": "The posts that show an alert.",
-    "deliveries": "The outbox: one row per event and target, with attempts, the next attempt, and when it was sent.",
-    "sources": "Every source that was ever crawled: the first day that its crawls reached back to, the last day it was tried.",
+    "alert_posts": "The posts that show an alert, in order.",
+    "deliveries": "The outbox: one row per event and target.",
+    "sources": "Every source that was ever crawled, and the days that its crawls span.",
     "covered_days": "Days of a source that a finished crawl has read.",
-    "meta": "Facts on the database itself, such as which reader has read its posts.",
-    "v_daily": "daily_trends with `coverage` in [0, 1]: the share of the sources crawled at that time whose finished crawls read that day (NULL: imported only).",
+    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown).",
+    "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score; deleted posts and author keys left out.",
     "v_alerts": "Alerts with the number of messages sent and unsent.",
-    "v_coverage": "Per day and source: posts, posts not yet understood, and whether a finished crawl covered the day (NULL: imported only).",
+    "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
 }
+"""What each table and view is for."""
+
+COLUMNS: dict[str, str] = {
+    "after": "the state that began",
+    "alert_id": "alerts.id",
+    "at": "when, UTC",
+    "attempts": "how often it was tried",
+    "author_key": "keyed hash of the author's name within the source; the name itself is nowhere",
+    "authors": "distinct voices: authors, or threads where no author is known",
+    "before": "what the value was before, in the rule's own unit",
+    "alert_events.before": "the state that ended",
+    "changed": "known posts that had changed",
+    "checked_day": "the last complete UTC day that the rule has judged",
+    "coverage": "share in [0, 1] of the sources crawled at that time whose finished crawls read that day; NULL: imported only",
+    "covered": "1 if a finished crawl read the day, else 0; NULL: imported only",
+    "covered_from": "the oldest post time that the crawl read whole, UTC",
+    "covered_to": "the newest, UTC",
+    "created_at": "when it came into the outbox, UTC",
+    "cursor": "where the next crawl goes on, as JSON",
+    "date_origin": "`site`, or `fetched` where the site gave no usable date",
+    "day": "UTC calendar day",
+    "deleted": "posts whose words were removed",
+    "deleted_at": "when the post's words were removed, UTC; NULL while it lives",
+    "edited_at": "when its author last edited it, UTC",
+    "end": "offset behind the mention's last character",
+    "ended_at": "UTC; NULL while it goes on",
+    "error": "why the last attempt failed",
+    "event_id": "alert_events.id",
+    "fetched_at": "when its present words were fetched, UTC",
+    "finish_reason": "`finished`, or why the crawl did not come to its end",
+    "fired_at": "when the alert fired, UTC",
+    "first_day": "the first UTC day that its crawls reached back to",
+    "high": "upper end of the 95 % interval",
+    "id": "number of the row",
+    "input_hash": "tells whether what the model read is unchanged",
+    "key": "the fact's name",
+    "kind": "`voice`, `press` or `import`; press is no voice and not in the trends",
+    "label": "the likeliest of negative, neutral and positive",
+    "language": "ISO 639 code",
+    "last_day": "the last UTC day on which it was crawled",
+    "low": "lower end of the 95 % interval",
+    "marks": "how often it was marked",
+    "mean": "mean of the voices' values, -1..1",
+    "message": "what went wrong, in a sentence",
+    "model": "name@revision of the sentiment model",
+    "native_id": "the post's id on its site",
+    "negative": "probability, 0..1",
+    "negative_share": "share of voices, 0..1",
+    "neutral": "probability, 0..1",
+    "neutral_share": "share of voices, 0..1",
+    "new": "posts not known before",
+    "next_attempt_at": "not tried again before, UTC",
+    "outcome": "`ok`, `failed`, `timed out`, `stopped` or `killed`; NULL while it goes on",
+    "parent_id": "native_id of the post it answers",
+    "position": "its place in the message, from 0",
+    "positive": "probability, 0..1",
+    "positive_share": "share of voices, 0..1",
+    "post_id": "posts.id",
+    "posted_at": "when it was posted, UTC",
+    "posts": "number of posts",
+    "reason": "why, in a sentence",
+    "rejected": "entries of the site that are no usable posts",
+    "requests": "requests made",
+    "resolved_at": "when the alert was over, UTC",
+    "resolved_day": "the UTC day that ended it",
+    "rule": "the rule's id in config.yaml",
+    "scored_at": "UTC",
+    "sent": "messages sent",
+    "sent_at": "when it went out, UTC",
+    "since": "the UTC day on which the state began",
+    "source": "the source's name in config.yaml, or of an import; `*` is all together",
+    "start": "offset of the mention's first character (Unicode code points)",
+    "started_at": "UTC",
+    "state": "`normal`, `pending`, `firing` or `resolved`",
+    "deliveries.state": "`due`, `sending`, `sent` or `failed` (given up)",
+    "step": "collect, understand, trend, alert, deliver, ...",
+    "streak": "days in a row toward the next state",
+    "sufficient": "1 if there were enough authors for figures",
+    "target": "the target's name; never its URL, which may hold a password",
+    "team": "the team's id in config.yaml",
+    "text": "the author's own words; those of a post that opens a thread begin with its title",
+    "text_hash": "tells whether the text is unchanged",
+    "thread_id": "the thread's id on its site",
+    "threads": "distinct threads",
+    "threshold": "the rule's threshold when it fired",
+    "title": "the thread's title",
+    "type": "the rule's type",
+    "unchanged": "posts known as they were",
+    "unread": "1 until the post is understood",
+    "v_coverage.unread": "posts not yet understood",
+    "unsent": "messages that wait, or were given up",
+    "url": "the post's address",
+    "value": "positive - negative, -1..1",
+    "alerts.value": "what the rule judged, in its own unit",
+    "v_alerts.value": "what the rule judged, in its own unit",
+    "meta.value": "the fact",
+    "variance": "variance of one voice's value",
+}
+"""What a column holds: `column`, or `table.column` where the same word means something else there."""

@@ -32,10 +32,7 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
     today = trend.window(store, day, day, min_authors=least)
     now = trend.window(store, day - week, day, min_authors=least)
     then = trend.window(store, before - week, before, min_authors=least)
-    spark = {
-        (row.team, row.day): row
-        for row in store.trends(source=ALL, model=store.model, since=day - dt.timedelta(days=SPARK_DAYS - 1))
-    }
+    spark = {(row.team, row.day): row for row in store.trends(source=ALL, model=store.model, since=day - dt.timedelta(days=SPARK_DAYS - 1))}
     firing = store.firing_teams()
     coverage = store.coverage(day - week, day)
     rows = []
@@ -97,7 +94,8 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
     least = rows[0]["min_authors"] if rows else 0
     notes = [
         f"Means lie between -1 and +1, one voice per person. “insufficient”: fewer than {least} people, so no figure.",
-        "Coverage of the seven days: " + (f"{coverage:.0%} of the source days were read." if coverage is not None else "unknown, nothing was crawled."),
+        "Coverage of the seven days: "
+        + (f"{coverage:.0%} of the source days were read." if coverage is not None else "unknown, nothing was crawled."),
     ]
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
@@ -133,7 +131,9 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
     parts: list[Any] = [table]
     for alert in store.team_alerts(team_id):
         over = f", over since {alert['resolved_day']}" if alert["resolved_day"] else ""
-        parts.append(Text(f"{alert['state']}: {alert['rule']} on {alert['day']}{over}. {alert['reason']}", style="" if over else "bold red"))
+        parts.append(
+            Text(f"{alert['state']}: {alert['rule']} on {alert['day']}{over}. {alert['reason']}", style="" if over else "bold red")
+        )
     return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
 
 

@@ -11,7 +11,9 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import re
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from monitor.errors import Busy, InputError, NewerSchema, StoreError
-from monitor.records import ALL, DailyTrend, Gone, Mention, Post, Score, text_hash, to_text
+from monitor.records import ALL, DailyTrend, Gone, Mention, Post, Score, clean, from_text, text_hash, to_text
 
 SCHEMA = 1
 """The number of migrations in schema.py, which is what `PRAGMA user_version` holds in an up-to-date database."""
@@ -27,9 +29,35 @@ SCHEMA = 1
 TIMEOUT = 30.0
 """Seconds that a writer waits for another one."""
 
+PURGE_AFTER = dt.timedelta(days=1)
+"""How long the words of deleted and reworded posts may linger in the search index before the end of a crawl purges it."""
+
 _TREND_COLUMNS = (
-    "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, negative_share, neutral_share, positive_share, variance"
+    "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
+    "negative_share, neutral_share, positive_share, variance"
 )
+
+# Thai to Khmer, and everything from the CJK radicals to Hangul: written without spaces, or with what belongs to a word
+# stuck to it, so the search index, which cuts words at spaces, does not find a part of a run of them.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+_READING_PRAGMAS = {"data_version", "table_info", "table_xinfo", "table_list"}  # the first is the search index's own question
+
+
+def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+    """SQLite's authorizer for the user's own SQL. ATTACH and VACUUM INTO write other files, which `query_only` allows."""
+    fine = (
+        action in _READING
+        or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
+        or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS)
+    )
+    return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
+
+
+def _utf8(text: str | None) -> str | None:
+    """Text that SQLite can keep: a lone surrogate, which JSON and the command line can carry, would fail a whole batch."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(slots=True)
@@ -131,6 +159,9 @@ class Store:
 
     def _prepare(self, read_only: bool) -> None:
         found = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = {row[0] for row in self.connection.execute("SELECT name FROM sqlite_master")}
+        if tables and not tables >= {"_sqlite_migrations", "posts", "daily_trends"}:
+            raise StoreError(f"{self.path} is a database of another program: name another file under `database` in config.yaml")
         if found > SCHEMA:
             raise NewerSchema(
                 f"{self.path} was written by a newer version of forum-monitor (its schema is {found}, this program knows {SCHEMA}): "
@@ -138,16 +169,17 @@ class Store:
             )
         if read_only:
             if found < SCHEMA:
-                raise StoreError(f"{self.path} is from an older version, or not a database of forum-monitor: `forum-monitor doctor` brings it up to date")
+                raise StoreError(f"{self.path} is empty or from an older version: `forum-monitor doctor` brings it up to date")
             return
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
-        self.connection.execute("PRAGMA secure_delete = FAST")
+        self.connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only unlinked
         self.connection.execute("PRAGMA foreign_keys = ON")
         if found < SCHEMA:
             from monitor import schema  # here, since sqlite-utils brings in pandas: 50 MB that the idle daemon would carry
 
-            schema.migrate(self.connection)
+            with self.writing() as connection:
+                schema.migrate(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +197,9 @@ class Store:
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Busy(f"{self.path} is held by another process for more than {TIMEOUT:.0f} s: wait, or stop the other one")
         if name.startswith("SQLITE_FULL"):
-            return StoreError(f"no space is left on the disk of {self.path}: free some; everything stored before is intact and the step can run again")
+            return StoreError(
+                f"no space is left on the disk of {self.path}: free some; everything stored before is intact and the step can run again"
+            )
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             return StoreError(f"{self.path} cannot be written: check that the file, its folder and its disk are writable by this user")
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -208,7 +242,9 @@ class Store:
         """Insert, update or delete a batch in one transaction; the same batch again changes nothing.
 
         A post whose words changed is unread again and loses its mentions and scores; one whose other fields changed
-        is only brought up to date. A tombstone is never filled again. The last of two posts with one key wins.
+        is only brought up to date. A tombstone is never filled again, and a post that is gone before it was ever seen
+        leaves one, so that the order in which two pages of a site arrive changes nothing. The last of two posts with
+        one key wins. Text and title are stored as `records.clean` leaves them.
         """
         counts = Counts()
         with self.writing() as connection:
@@ -220,14 +256,18 @@ class Store:
         return counts
 
     def _save_post(self, connection: sqlite3.Connection, post: Post, counts: Counts) -> None:
-        digest = text_hash(post.text)
+        text, title = clean(post.text), clean(post.title or "") or None
+        digest = text_hash(text)
+        source, native_id, url, thread_id, parent_id, author = map(
+            _utf8, (post.source, post.native_id, post.url, post.thread_id, post.parent_id, post.author_key)
+        )
         posted_at = to_text(post.posted_at)
         edited_at = to_text(post.edited_at) if post.edited_at else None
         cursor = connection.execute(
             """INSERT INTO posts (source, native_id, url, thread_id, parent_id, title, text, language, author_key, posted_at,
                 date_origin, edited_at, fetched_at, kind, text_hash) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING""",
-            (post.source, post.native_id, post.url, post.thread_id, post.parent_id, post.title, post.text, post.language, post.author_key,
-             posted_at, post.date_origin, edited_at, to_text(post.fetched_at), post.kind, digest),
+            (source, native_id, url, thread_id, parent_id, title, text, _utf8(post.language), author, posted_at,
+             post.date_origin, edited_at, to_text(post.fetched_at), post.kind, digest),
         )  # fmt: skip
         if cursor.rowcount:
             counts.new += 1
@@ -235,7 +275,7 @@ class Store:
         old = connection.execute(
             """SELECT id, text_hash, deleted_at, posted_at, date_origin, author_key, thread_id, title, url, kind, edited_at, parent_id
                FROM posts WHERE source = ? AND native_id = ?""",
-            (post.source, post.native_id),
+            (source, native_id),
         ).fetchone()
         if old["deleted_at"]:
             counts.unchanged += 1
@@ -245,11 +285,11 @@ class Store:
         else:
             date_origin = post.date_origin
         fields = {
-            "url": post.url,
-            "thread_id": post.thread_id or old["thread_id"],
-            "parent_id": post.parent_id or old["parent_id"],
-            "title": post.title or old["title"],
-            "author_key": post.author_key or old["author_key"],
+            "url": url,
+            "thread_id": thread_id or old["thread_id"],
+            "parent_id": parent_id or old["parent_id"],
+            "title": title or old["title"],
+            "author_key": author or old["author_key"],
             "posted_at": posted_at,
             "date_origin": date_origin,
             "edited_at": edited_at or old["edited_at"],
@@ -263,30 +303,62 @@ class Store:
         if reworded:
             connection.execute("DELETE FROM mentions WHERE post_id = ?", (old["id"],))
             connection.execute("DELETE FROM scores WHERE post_id = ?", (old["id"],))
+            self._note_leftovers(connection)
         connection.execute(
             """UPDATE posts SET url = :url, thread_id = :thread_id, parent_id = :parent_id, title = :title, author_key = :author_key,
                 posted_at = :posted_at, date_origin = :date_origin, edited_at = :edited_at, kind = :kind, text = :text,
                 text_hash = :digest, fetched_at = :fetched_at, unread = :unread OR unread OR title IS NOT :title WHERE id = :id""",
-            {**fields, "text": post.text, "digest": digest, "fetched_at": to_text(post.fetched_at), "unread": reworded, "id": old["id"]},
+            {**fields, "text": text, "digest": digest, "fetched_at": to_text(post.fetched_at), "unread": reworded, "id": old["id"]},
         )
         self._mark_dirty(connection, old["id"])
         counts.changed += 1
 
     def _bury(self, connection: sqlite3.Connection, gone: Gone) -> int:
-        row = connection.execute(
-            "SELECT id FROM posts WHERE source = ? AND native_id = ? AND deleted_at IS NULL", (gone.source, gone.native_id)
-        ).fetchone()
+        key, now = (_utf8(gone.source), _utf8(gone.native_id)), to_text(dt.datetime.now(dt.UTC))
+        row = connection.execute("SELECT id, deleted_at FROM posts WHERE source = ? AND native_id = ?", key).fetchone()
         if row is None:
+            connection.execute(
+                """INSERT INTO posts (source, native_id, url, text, posted_at, date_origin, fetched_at, kind, text_hash, unread, deleted_at)
+                   VALUES (?, ?, '', '', ?, 'fetched', ?, 'voice', '', 0, ?)""",
+                (*key, now, now, now),
+            )
+        if row is None or row["deleted_at"]:
             return 0
         self._mark_dirty(connection, row["id"])
         for table in ("mentions", "scores", "alert_posts"):
             connection.execute(f"DELETE FROM {table} WHERE post_id = ?", (row["id"],))
-        connection.execute(
-            """UPDATE posts SET text = '', title = NULL, author_key = NULL, language = NULL, text_hash = '', unread = 0,
+        connection.execute(  # the address goes too: many hold the title
+            """UPDATE posts SET url = '', text = '', title = NULL, author_key = NULL, language = NULL, text_hash = '', unread = 0,
                deleted_at = ? WHERE id = ?""",
-            (to_text(dt.datetime.now(dt.UTC)), row["id"]),
+            (now, row["id"]),
         )
+        self._note_leftovers(connection)
         return 1
+
+    @staticmethod
+    def _note_leftovers(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('leftovers', ?)", (to_text(dt.datetime.now(dt.UTC)),))
+
+    def purge(self) -> bool:
+        """Rid the search index and the files of the words that deleted and reworded posts left there.
+
+        SQLite's index keeps a removed word until it next merges the part that holds it; this merges all, at about 3 s
+        per million posts. The end of a crawl does it when the oldest leftover is older than PURGE_AFTER. Returns False when a
+        reader still needs the write-ahead log: the next purge will finish.
+        """
+        with self.writing() as connection:
+            connection.execute("INSERT INTO posts_fts (posts_fts) VALUES ('optimize')")
+        with self._errors():
+            self.connection.execute("PRAGMA busy_timeout = 1000")  # a reader may take minutes, and nothing here is urgent
+            try:
+                busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {TIMEOUT * 1000:.0f}")
+        if busy:
+            return False
+        with self.writing() as connection:
+            connection.execute("DELETE FROM meta WHERE key = 'leftovers'")
+        return True
 
     @staticmethod
     def _mark_dirty(connection: sqlite3.Connection, post_id: int) -> None:
@@ -299,10 +371,11 @@ class Store:
     def recent(self, source: str, since: dt.datetime) -> list[tuple[str, str, dt.datetime]]:
         """(native_id, thread_id or "", posted_at) of a source's living posts from `since` on, newest first: what to refresh."""
         rows = self.rows(
-            "SELECT native_id, thread_id, posted_at FROM posts WHERE source = ? AND posted_at >= ? AND deleted_at IS NULL ORDER BY posted_at DESC",
+            """SELECT native_id, thread_id, posted_at FROM posts WHERE source = ? AND posted_at >= ? AND deleted_at IS NULL
+               ORDER BY posted_at DESC""",
             (source, to_text(since)),
         )
-        return [(row[0], row[1] or "", dt.datetime.fromisoformat(row[2])) for row in rows]
+        return [(row[0], row[1] or "", from_text(row[2])) for row in rows]
 
     # ---- understanding -----------------------------------------------------------------------------------------
 
@@ -378,7 +451,8 @@ class Store:
                 connection.execute("DELETE FROM mentions WHERE post_id = ?", (reading.post_id,))
                 connection.execute("DELETE FROM scores WHERE post_id = ? AND model = ?", (reading.post_id, model))
                 connection.executemany(
-                    "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?)", [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions]
+                    "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?)",
+                    [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions],
                 )
                 connection.executemany(
                     "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -400,7 +474,9 @@ class Store:
 
     def score_span(self) -> tuple[str, str] | None:
         """First and last day of any scored post, or None."""
-        row = self.rows("SELECT min(day), max(day) FROM (SELECT min(posted_at) AS day FROM posts UNION ALL SELECT max(posted_at) FROM posts)")[0]
+        row = self.rows(
+            "SELECT min(day), max(day) FROM (SELECT min(posted_at) AS day FROM posts UNION ALL SELECT max(posted_at) FROM posts)"
+        )[0]
         return (str(row[0])[:10], str(row[1])[:10]) if row[0] else None
 
     def voices(self, first: dt.date, last: dt.date, *, team: str | None = None) -> list[tuple[str, str, str, str, str, str, str, float]]:
@@ -430,7 +506,9 @@ class Store:
         """
         with self.writing() as connection:
             connection.executemany("DELETE FROM daily_trends WHERE day = ? AND team = ?", list(done))
-            connection.executemany("DELETE FROM dirty_days WHERE day = ? AND team = ? AND marks <= ?", [(*pair, marks) for pair, marks in done.items()])
+            connection.executemany(
+                "DELETE FROM dirty_days WHERE day = ? AND team = ? AND marks <= ?", [(*pair, marks) for pair, marks in done.items()]
+            )
             connection.executemany(
                 f"INSERT INTO daily_trends ({_TREND_COLUMNS}) VALUES ({','.join('?' * 15)})",
                 [
@@ -444,8 +522,10 @@ class Store:
         """Mark every (day, team) that has scores or trends, so that the next `trend` builds everything anew."""
         with self.writing() as connection:
             connection.execute(
-                """INSERT INTO dirty_days SELECT DISTINCT substr(p.posted_at, 1, 10), s.team, 1 FROM scores s JOIN posts p ON p.id = s.post_id
-                   UNION SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+                """INSERT INTO dirty_days SELECT DISTINCT substr(p.posted_at, 1, 10), s.team, 1 FROM scores s
+                   JOIN posts p ON p.id = s.post_id
+                   UNION SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true
+                   ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
             )
 
     def trends(self, *, team: str | None = None, source: str | None = None, model: str, since: dt.date | None = None) -> list[DailyTrend]:
@@ -455,7 +535,9 @@ class Store:
                 AND day >= ? ORDER BY team, source, day""",
             (model, team, team, source, source, since.isoformat() if since else ""),
         )
-        return [DailyTrend(dt.date.fromisoformat(row[0]), *row[1:7], bool(row[7]), *row[8:]) for row in rows]
+        return [
+            DailyTrend(**{**dict(row), "day": dt.date.fromisoformat(row["day"]), "sufficient": bool(row["sufficient"])}) for row in rows
+        ]
 
     def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
         """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None."""
@@ -473,14 +555,15 @@ class Store:
         """Where each (rule, team, source) stands: state, since, checked_day, streak, alert_id."""
         return {(row["rule"], row["team"], row["source"]): row for row in self.rows("SELECT * FROM alert_states")}
 
-    def evidence(self, team: str, source: str, model: str, first: dt.date, last: dt.date) -> list[sqlite3.Row]:
+    def evidence(self, team: str, source: str, model: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
         """Scored posts of these days about a team: id, posted_at, source, thread_id, author_key, value, label, text length."""
-        return self.rows(
+        rows = self.rows(
             """SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, s.value, s.label, length(p.text) AS length FROM posts p
                JOIN scores s ON s.post_id = p.id WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
                AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL ORDER BY p.posted_at, p.id""",
             (team, model, source, source, first.isoformat(), f"{last}T24"),
         )
+        return [dict(row) for row in rows]
 
     def save_steps(self, steps: Iterable[Step], *, targets: Sequence[str], at: dt.datetime) -> list[int]:
         """Store steps of alert state machines, in one transaction; returns the ids of events that people will be told of.
@@ -504,7 +587,8 @@ class Store:
                             (to_text(at), day.isoformat(), alert_id),
                         )
                     event_id = connection.execute(
-                        'INSERT INTO alert_events (rule, team, source, alert_id, "before", "after", day, at, reason) VALUES (?,?,?,?,?,?,?,?,?)',
+                        """INSERT INTO alert_events (rule, team, source, alert_id, "before", "after", day, at, reason)
+                           VALUES (?,?,?,?,?,?,?,?,?)""",
                         (*key, alert_id if after in ("firing", "resolved") else None, before, after, day.isoformat(), to_text(at), reason),
                     ).lastrowid
                     if after in ("firing", "resolved"):
@@ -512,7 +596,14 @@ class Store:
                         self._enqueue(connection, int(event_id or 0), alert_id, after, targets, at)
                 connection.execute(
                     "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*key, step.state, step.since.isoformat(), step.checked_day.isoformat() if step.checked_day else None, step.streak, alert_id),
+                    (
+                        *key,
+                        step.state,
+                        step.since.isoformat(),
+                        step.checked_day.isoformat() if step.checked_day else None,
+                        step.streak,
+                        alert_id,
+                    ),
                 )
         return told
 
@@ -520,8 +611,8 @@ class Store:
     def _open_alert(connection: sqlite3.Connection, step: Step, day: dt.date, reason: str, at: dt.datetime) -> int:
         figures = step.figures or {}
         alert_id = connection.execute(
-            """INSERT INTO alerts (rule, type, team, source, model, state, day, fired_at, value, "before", threshold, low, high, authors, posts, reason)
-               VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO alerts (rule, type, team, source, model, state, day, fired_at, value, "before", threshold, low, high,
+                authors, posts, reason) VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (step.rule, step.type, step.team, step.source, step.model, day.isoformat(), to_text(at),
              *(figures.get(name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")), reason),
         ).lastrowid  # fmt: skip
@@ -551,8 +642,8 @@ class Store:
         """Messages to be sent now, oldest first: those due, and those that a killed process had begun to send."""
         found = []
         for row in self.rows(
-            """SELECT d.id, d.target, d.attempts, d.event_id FROM deliveries d WHERE d.state IN ('due', 'sending') AND d.next_attempt_at <= ?
-               ORDER BY d.event_id, d.id""",
+            """SELECT d.id, d.target, d.attempts, d.event_id FROM deliveries d
+               WHERE d.state IN ('due', 'sending') AND d.next_attempt_at <= ? ORDER BY d.event_id, d.id""",
             (to_text(at),),
         ):
             event = self.rows(
@@ -579,7 +670,9 @@ class Store:
         with self.writing() as connection:
             connection.execute("UPDATE deliveries SET state = 'sending', attempts = attempts + 1 WHERE id = ?", (delivery_id,))
 
-    def end_delivery(self, delivery_id: int, *, sent_at: dt.datetime | None, error: str | None = None, again_at: dt.datetime | None = None) -> None:
+    def end_delivery(
+        self, delivery_id: int, *, sent_at: dt.datetime | None, error: str | None = None, again_at: dt.datetime | None = None
+    ) -> None:
         """Note how it ended: sent, to be tried `again_at`, or (neither) given up."""
         state = "sent" if sent_at else "due" if again_at else "failed"
         with self.writing() as connection:
@@ -599,7 +692,8 @@ class Store:
         """A new row in `crawls`; one of this source that never ended was killed, and is closed as such."""
         with self.writing() as connection:
             connection.execute(
-                "UPDATE crawls SET ended_at = ?, finish_reason = 'killed', message = 'the process ended without a word' WHERE source = ? AND ended_at IS NULL",
+                """UPDATE crawls SET ended_at = ?, finish_reason = 'killed', message = 'the process ended without a word'
+                   WHERE source = ? AND ended_at IS NULL""",
                 (to_text(at), source),
             )
             day = to_text(at)[:10]
@@ -622,7 +716,10 @@ class Store:
         covered: tuple[dt.datetime, dt.datetime] | None = None,
         message: str = "",
     ) -> None:
-        """Close a crawl. `cursor` is kept for the next one when given; `covered` is the span of post times that it read whole."""
+        """Close a crawl. `cursor` is kept for the next one when given; `covered` is the span of post times that it read whole.
+
+        What deleted and reworded posts left in the search index is purged once it is older than PURGE_AFTER.
+        """
         with self.writing() as connection:
             row = connection.execute("SELECT source FROM crawls WHERE id = ?", (crawl_id,)).fetchone()
             connection.execute(
@@ -630,33 +727,40 @@ class Store:
                     requests = ?, cursor = ?, covered_from = ?, covered_to = ?, message = ? WHERE id = ?""",
                 (
                     to_text(at), finish_reason, counts.new, counts.changed, counts.unchanged, counts.deleted, rejected, requests,
-                    json.dumps(cursor, ensure_ascii=False) if cursor is not None else None,
-                    to_text(covered[0]) if covered else None, to_text(covered[1]) if covered else None, message[:500], crawl_id,
+                    json.dumps(cursor) if cursor is not None else None,
+                    to_text(covered[0]) if covered else None, to_text(covered[1]) if covered else None, _utf8(message[:500]), crawl_id,
                 ),
             )  # fmt: skip
             if covered and finish_reason == "finished":
-                first, last = covered[0].date(), covered[1].date()
+                first, last = (moment.astimezone(dt.UTC).date() for moment in covered)
                 days = [(first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
                 connection.executemany("INSERT OR IGNORE INTO covered_days VALUES (?, ?)", [(day, row["source"]) for day in days])
                 connection.execute("UPDATE sources SET first_day = min(first_day, ?) WHERE source = ?", (first.isoformat(), row["source"]))
+        leftovers = self.fact("leftovers")
+        if leftovers and dt.datetime.now(dt.UTC) - from_text(leftovers) > PURGE_AFTER:
+            self.purge()
 
     def begin_run(self, step: str, source: str, at: dt.datetime) -> int:
         """A new row in `runs`; an earlier one of the same step that never ended was killed."""
         with self.writing() as connection:
             connection.execute(
-                "UPDATE runs SET ended_at = ?, outcome = 'killed' WHERE step = ? AND source = ? AND ended_at IS NULL", (to_text(at), step, source)
+                "UPDATE runs SET ended_at = ?, outcome = 'killed' WHERE step = ? AND source = ? AND ended_at IS NULL",
+                (to_text(at), step, source),
             )
-            return int(connection.execute("INSERT INTO runs (step, source, started_at) VALUES (?, ?, ?)", (step, source, to_text(at))).lastrowid or 0)
+            row = (step, source, to_text(at))
+            return int(connection.execute("INSERT INTO runs (step, source, started_at) VALUES (?, ?, ?)", row).lastrowid or 0)
 
     def end_run(self, run_id: int, at: dt.datetime, *, outcome: str, message: str = "") -> None:
         """Close a run: outcome is ok, failed, timed out or stopped."""
         with self.writing() as connection:
-            connection.execute("UPDATE runs SET ended_at = ?, outcome = ?, message = ? WHERE id = ?", (to_text(at), outcome, message[:500], run_id))
+            connection.execute(
+                "UPDATE runs SET ended_at = ?, outcome = ?, message = ? WHERE id = ?", (to_text(at), outcome, _utf8(message[:500]), run_id)
+            )
 
     def last_runs(self) -> dict[tuple[str, str], dt.datetime]:
         """When each (step, source) last began."""
         rows = self.rows("SELECT step, source, max(started_at) FROM runs GROUP BY step, source")
-        return {(row[0], row[1]): dt.datetime.fromisoformat(row[2]) for row in rows}
+        return {(row[0], row[1]): from_text(row[2]) for row in rows}
 
     def last_crawls(self) -> dict[str, sqlite3.Row]:
         """The newest crawl of each source."""
@@ -674,29 +778,41 @@ class Store:
             sql += " AND label = :label"
         if source:
             sql += " AND source = :source"
-        if search:
-            # The index cuts words at spaces, which Chinese does not write: there the text itself is searched.
-            han = any("\u2e80" <= character <= "\u9fff" for character in search)
-            sql += " AND text LIKE :like ESCAPE '\\'" if han else " AND id IN (SELECT rowid FROM posts_fts WHERE posts_fts MATCH :match)"
+        parameters = {"team": team, "model": self.model, "since": since.isoformat() if since else None, "label": label, "source": source}
+        indexed = []
+        for number, word in enumerate(clean(search or "")[:200].split()):
+            if _UNSPACED.search(word) or not any(character.isalnum() for character in word):
+                sql += f" AND text LIKE :word{number} ESCAPE '\\'"
+                parameters[f"word{number}"] = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+            else:
+                indexed.append('"' + word.replace('"', '""') + '"')
+        if indexed:
+            sql += " AND id IN (SELECT rowid FROM posts_fts WHERE posts_fts MATCH :match)"
+            parameters["match"] = " ".join(indexed)
         sql += " ORDER BY posted_at DESC, id DESC LIMIT :limit"
-        words = (search or "").split()
-        like = (search or "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        parameters = {
-            "team": team, "model": self.model, "since": since.isoformat() if since else None, "label": label, "source": source, "limit": limit,
-            "like": f"%{like}%", "match": " ".join('"' + word.replace('"', '""') + '"' for word in words),
-        }  # fmt: skip
-        return [dict(row) for row in self.rows(sql, parameters)]
+        return [dict(row) for row in self.rows(sql, {**parameters, "limit": limit})]
 
-    def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
-        """The user's own SQL, read-only whatever it says. InputError tells what SQLite made of it."""
-        self.connection.execute("PRAGMA query_only = ON")
+    def query(self, sql: str, limit: int = 10_000, seconds: float = 60.0) -> list[dict[str, Any]]:
+        """The user's own SQL: at most `limit` rows, read-only whatever it says, stopped after `seconds`.
+
+        InputError tells what SQLite made of it.
+        """
+        end = time.monotonic() + seconds
+        self.connection.set_authorizer(_only_reading)
+        self.connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
         try:
-            cursor = self.connection.execute(sql)
-            return [dict(row) for row in cursor.fetchmany(limit)] if cursor.description else []
-        except (sqlite3.Error, sqlite3.Warning) as error:
+            with contextlib.closing(self.connection.execute(sql)) as cursor:
+                return [dict(row) for row in cursor.fetchmany(limit)]
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name == "SQLITE_AUTH":
+                raise InputError("the query would do more than read, which `query` never does: write one SELECT") from None
+            if name == "SQLITE_INTERRUPT":
+                raise InputError(f"the query was stopped after {seconds:g} s: narrow it, for example to a range of days") from None
             raise InputError(f"the query failed: {error}; tables and views are listed by `forum-monitor query --tables`") from None
         finally:
-            self.connection.execute("PRAGMA query_only = OFF")
+            self.connection.set_authorizer(None)
+            self.connection.set_progress_handler(None, 0)
 
     def describe(self) -> list[dict[str, Any]]:
         """Every table and view: its columns, and what they mean."""
@@ -743,7 +859,9 @@ class Store:
 
     def outbox(self) -> tuple[int, int]:
         """Messages that wait to be sent, and messages that were given up."""
-        row = self.rows("SELECT count(*) FILTER (WHERE state IN ('due', 'sending')), count(*) FILTER (WHERE state = 'failed') FROM deliveries")[0]
+        row = self.rows(
+            "SELECT count(*) FILTER (WHERE state IN ('due', 'sending')), count(*) FILTER (WHERE state = 'failed') FROM deliveries"
+        )[0]
         return int(row[0]), int(row[1])
 
     def check(self) -> list[str]:
@@ -755,12 +873,16 @@ class Store:
         """A digest of everything that is the store's meaning and not the time of writing: two equal stores have equal snapshots."""
         digest = hashlib.sha256()
         for sql in (
-            "SELECT source, native_id, url, thread_id, parent_id, title, text, language, author_key, posted_at, kind, deleted_at IS NULL FROM posts ORDER BY 1, 2",
-            """SELECT p.source, p.native_id, m.team, m.start, m."end" FROM mentions m JOIN posts p ON p.id = m.post_id ORDER BY 1, 2, 4, 3""",
-            "SELECT p.source, p.native_id, s.team, s.model, s.input_hash, round(s.value, 4) FROM scores s JOIN posts p ON p.id = s.post_id ORDER BY 1, 2, 3, 4",
+            """SELECT source, native_id, url, thread_id, parent_id, title, text, language, author_key,
+                CASE WHEN deleted_at IS NULL THEN posted_at END, kind FROM posts ORDER BY 1, 2""",
+            """SELECT p.source, p.native_id, m.team, m.start, m."end" FROM mentions m JOIN posts p ON p.id = m.post_id
+               ORDER BY 1, 2, 4, 3""",
+            """SELECT p.source, p.native_id, s.team, s.model, s.input_hash, round(s.value, 4) FROM scores s
+               JOIN posts p ON p.id = s.post_id ORDER BY 1, 2, 3, 4""",
             "SELECT day, team, source, model, posts, authors, threads, sufficient, round(mean, 4) FROM daily_trends ORDER BY 1, 2, 3, 4",
             'SELECT rule, team, source, "before", "after", day FROM alert_events ORDER BY 1, 2, 3, 6, 5',
-            "SELECT target, d.state, e.rule, e.team, e.day FROM deliveries d JOIN alert_events e ON e.id = d.event_id ORDER BY 1, 3, 4, 5, 2",
+            """SELECT target, d.state, e.rule, e.team, e.day FROM deliveries d JOIN alert_events e ON e.id = d.event_id
+               ORDER BY 1, 3, 4, 5, 2""",
         ):
             for row in self.rows(sql):
                 digest.update(repr(tuple(row)).encode("utf-8", "replace"))

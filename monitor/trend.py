@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitor.records import ALL, DailyTrend
@@ -91,14 +92,17 @@ def _figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
 def _row(
     key: tuple[str, str, str, str], posts: int, threads: int, authors: int, mean: float, sample: float, *shares: float, min_authors: int
 ) -> DailyTrend:
-    day = dt.date.fromisoformat(key[0])
-    if authors < min_authors:
-        return DailyTrend(day, *key[1:], posts, authors, threads, False)
+    day, team, source, model = key
+    row = DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, sufficient=authors >= min_authors)
+    if not row.sufficient:
+        return row
     variance = voice_variance(0.0 if math.isnan(sample) else sample, authors)
     reach = margin(variance, authors, 0.975)
-    return DailyTrend(
-        day, *key[1:], posts, authors, threads, True, mean, max(-1.0, mean - reach), min(1.0, mean + reach), *shares, variance
-    )
+    negative, neutral, positive = shares
+    return replace(
+        row, mean=mean, low=max(-1.0, mean - reach), high=min(1.0, mean + reach), negative_share=negative, neutral_share=neutral,
+        positive_share=positive, variance=variance,
+    )  # fmt: skip
 
 
 def _chunks(dirty: Mapping[tuple[str, str], int]) -> Iterator[dict[tuple[str, str], int]]:

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 import html_text
 import scrapy
-from lxml import etree
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
@@ -31,20 +30,19 @@ from monitor.records import MAX_TEXT, Gone, Kind, Post, clean
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
-    from twisted.python.failure import Failure
 
 _EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)
 """No forum is older (Usenet began then): an earlier date is a broken one, most often zero."""
 
-_BROKEN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, etree.LxmlError)
-"""What reading an item of any shape can raise."""
+BROKEN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, SyntaxError, AssertionError)
+"""What reading an item of any shape can raise; lxml's errors on markup are SyntaxErrors."""
 
 
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("write an address that begins with https:// or http://")
-    return text.rstrip("/")
+    return text
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -57,7 +55,7 @@ class SpiderOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Unusable(ValueError):
+class UnusableError(ValueError):
     """An item that no post can be made of; the message says what it lacks, in words of ours only."""
 
 
@@ -156,15 +154,15 @@ class ForumSpider(scrapy.Spider):
         meta = {"essential": essential, "handle_httpstatus_list": list(accept)}
         return Request(url, callback, errback=self._unanswered, meta=meta, headers=dict(headers or {}), cb_kwargs=passed)
 
-    def lose(self, request: Request, what: str, reason: str = "failed") -> None:
+    def lose(self, asked: Request | Response, what: str, reason: str = "failed") -> None:
         """Count an answer that cannot be used: `what` follows the URL in the sentence."""
-        if request.meta.get("essential", True):
-            self.failures.append((reason, f"{shown(request.url)} {what}"))
+        if asked.meta["essential"]:
+            self.failures.append((reason, f"{shown(asked.url)} {what}"))
         else:
-            self.reject(what, request.url)
+            self.reject(what, asked.url)
 
-    def _unanswered(self, failure: Failure) -> None:
-        error, request = failure.value, failure.request  # type: ignore[attr-defined]  # Scrapy adds the request
+    def _unanswered(self, failure: Any) -> None:
+        error, request = failure.value, failure.request
         if isinstance(error, Refused):
             self.lose(request, str(error), error.reason)
         elif isinstance(error, HttpError):
@@ -172,7 +170,7 @@ class ForumSpider(scrapy.Spider):
         else:
             self.lose(request, unread(error))
 
-    def _crashed(self, failure: Failure, response: Response | None) -> None:
+    def _crashed(self, failure: Any, response: Response | None) -> None:
         """An exception that a callback let through: a mistake of ours, told by its place, since its words may quote a post."""
         self.crashed = True
         error, place = failure.value, failure.value.__traceback__
@@ -186,7 +184,6 @@ class ForumSpider(scrapy.Spider):
 
     def json(self, response: Response) -> dict[str, Any] | None:
         """The answer's JSON object; None when it is none, which is then counted."""
-        assert response.request is not None
         body = response.body.lstrip()
         try:
             # Forums with a broken byte somewhere exist; one replaced character is better than a page lost.
@@ -196,11 +193,11 @@ class ForumSpider(scrapy.Spider):
                 what = "gives HTML where JSON was due: check the address, and whether it needs a login"
             else:
                 what = "gives JSON that is malformed or cut off"
-            self.lose(response.request, what)
+            self.lose(response, what)
             return None
         if isinstance(found, dict):
             return found
-        self.lose(response.request, "gives JSON of another shape than its interface promises")
+        self.lose(response, "gives JSON of another shape than its interface promises")
         return None
 
     def each(self, items: Iterable[object], read: Callable[[Any], Iterable[Post | Gone]], url: str) -> Iterator[Post | Gone]:
@@ -208,11 +205,11 @@ class ForumSpider(scrapy.Spider):
         for item in items:
             try:
                 if not isinstance(item, Mapping):
-                    raise Unusable("is not an object")
+                    raise UnusableError("is not an object")
                 found = list(read(item))
-            except Unusable as error:
+            except UnusableError as error:
                 self.reject(str(error), url)
-            except _BROKEN as error:
+            except BROKEN as error:
                 self.reject(f"is broken ({type(error).__name__})", url)
             else:
                 yield from found
@@ -243,14 +240,14 @@ class ForumSpider(scrapy.Spider):
         title: object = None,
         author: object = None,
     ) -> Post:
-        """A post of whatever the site gave. Raises Unusable when it has no id, text or web address.
+        """A post of whatever the site gave. Raises UnusableError when it has no id, text or web address.
 
         Times are epoch seconds or ISO text (UTC without a zone). Without a usable `posted_at` the time of fetching stands.
         """
         if not isinstance(text, str):
-            raise Unusable("has no text")
+            raise UnusableError("has no text")
         if urlsplit(clean(url)).scheme not in ("http", "https"):
-            raise Unusable("has no web address")
+            raise UnusableError("has no web address")
         date = self.date(posted_at)
         return Post(
             source=self.source,
@@ -288,12 +285,12 @@ class ForumSpider(scrapy.Spider):
 
 
 def identifier(value: object) -> str:
-    """An id as text. Raises Unusable for what is none."""
+    """An id as text. Raises UnusableError for what is none."""
     if whole(value):
         return str(value)
     found = clean(value)[:500] if isinstance(value, str) else ""
     if not found:
-        raise Unusable("has no id")
+        raise UnusableError("has no id")
     return found
 
 

@@ -41,7 +41,7 @@ class Discourse(ForumSpider):
     options: DiscourseOptions
 
     async def start(self) -> AsyncIterator[Request]:
-        self.base: str = self.options.url
+        self.base = self.options.url.rstrip("/")
         known = self.cursor if self.cursor.get("url") == self.base else {}
         until = self.date(known.get("until"))
         self.floor = min(until, self.now) - self.overlap if until else self.now - dt.timedelta(days=self.options.first_days)
@@ -59,7 +59,7 @@ class Discourse(ForumSpider):
             return
         posts = page.get("latest_posts")
         if not isinstance(posts, list):
-            self.lose(response.request, "holds no list `latest_posts`: is this the address of a Discourse forum?")
+            self.lose(response, "holds no list `latest_posts`: is this the address of a Discourse forum?")
             return
         yield from self.each(posts, self.read_post, response.url)
         dates = {post["id"]: self.date(post.get("created_at")) for post in posts if isinstance(post, Mapping) and whole(post.get("id"))}
@@ -102,7 +102,7 @@ class Discourse(ForumSpider):
         ids = stream.get("stream") if isinstance(stream, Mapping) else None
         posts = stream.get("posts") if isinstance(stream, Mapping) else None
         if not isinstance(ids, list) or not all(map(whole, ids)) or not ids or not isinstance(posts, list):
-            self.lose(response.request, "holds no list `post_stream.stream` of ids")
+            self.lose(response, "holds no list `post_stream.stream` of ids")
             return
         yield from self.each(posts, partial(self.read_post, title=data.get("title")), response.url)
         there = set(map(str, ids))

@@ -14,8 +14,7 @@ REFERER_ENABLED = True  # as a browser does; Scrapy's redirects need it
 METAREFRESH_ENABLED = False  # a page that sends browsers on by itself is a wall or a login, not an answer
 
 # ---- how fast ----
-CONCURRENT_REQUESTS = 2  # so that a stop, which waits for requests under way, takes seconds
-CONCURRENT_REQUESTS_PER_DOMAIN = 1  # a site never has two of ours at once
+CONCURRENT_REQUESTS = 1  # what an answer asks for (wait, stay away) is known before the next request; and a stop takes seconds
 DOWNLOAD_DELAY_JITTER = 0  # a delay, above all the site's own Crawl-delay, is a minimum
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"  # the spiders page by their own rules and may ask a page twice
 

@@ -1,7 +1,7 @@
 """Posts into the store, in small batches, while the crawl goes on.
 
 The promise: what was parsed is stored at the latest with the batch's last post or the end of the crawl, so that a killed
-crawl loses one batch at most; and since its cursor is not kept, the next crawl reads that batch again.
+crawl loses one batch at most; and since no cursor is kept then, the next crawl reads that batch again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from scrapy import signals
 
 from monitor.errors import StoreError
 from monitor.records import Gone, Post
@@ -32,7 +34,10 @@ class Storing:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler)
+        storing = cls(crawler)
+        # A crawl that is cut short by force closes no pipeline; monitor/collect.py then still says that the engine has stopped.
+        crawler.signals.connect(storing._flush, signals.engine_stopped)
+        return storing
 
     def open_spider(self) -> None:
         self.store = Store(Path(self.crawler.settings["FORUM_MONITOR_DATABASE"]))
@@ -49,8 +54,8 @@ class Storing:
 
     def _flush(self) -> None:
         stats = self.crawler.stats
-        if stats.get_value("store_error"):
-            return  # the crawl is ending; what it still parses comes again, since no cursor is kept
+        if not self.batch or stats.get_value("store_error"):
+            return  # after an error the crawl is ending; what it still parses comes again, since no cursor is kept
         batch, self.batch = self.batch, []
         try:
             counts = self.store.save_posts(batch)

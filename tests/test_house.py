@@ -73,7 +73,9 @@ def test_the_shipped_config_has_no_problem(tmp_path: object) -> None:
     found, problems = config.load(ROOT / "config.yaml")
     assert problems == []
     assert len(found.teams) >= 18
-    assert {"meta", "meta-genai", "meta-fair", "meta-msl", "deepseek", "openai", "mistral", "alibaba-qwen"} <= {team.id for team in found.teams}
+    assert {"meta", "meta-genai", "meta-fair", "meta-msl", "deepseek", "openai", "mistral", "alibaba-qwen"} <= {
+        team.id for team in found.teams
+    }
     assert yaml.safe_load(config.shipped())["teams"]
 
 

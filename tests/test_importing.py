@@ -67,9 +67,9 @@ def test_every_field_is_taken(tmp_path: Path) -> None:
         created_at="2025-01-23T18:04:05+01:00", parent_id=16, lang="en-US", kind="press",
     )  # fmt: skip
     assert post == Post(
-        source="export", native_id="17", url="https://example.org/p/17", title="On GenAI", text="It was rough.", thread_id="t1", parent_id="16",
-        author_key=author_key(KEY, "export", "jane_doe"), posted_at=dt.datetime(2025, 1, 23, 17, 4, 5, tzinfo=dt.UTC), fetched_at=NOW,
-        language="en", kind="press",
+        source="export", native_id="17", url="https://example.org/p/17", title="On GenAI", text="It was rough.", thread_id="t1",
+        parent_id="16", author_key=author_key(KEY, "export", "jane_doe"), posted_at=dt.datetime(2025, 1, 23, 17, 4, 5, tzinfo=dt.UTC),
+        fetched_at=NOW, language="en", kind="press",
     )  # fmt: skip
     assert "jane" not in repr(post)
 
@@ -138,8 +138,8 @@ def test_ids_are_made_where_there_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "2025-01-23T18:04:05Z", "2025-01-23 18:04:05", "2025-01-23T19:04:05.000+01:00", "20250123T180405Z", 1737655445, 1737655445.0, 1737655445000,
-        "1737655445", "1737655445.0", "1737655445000", "1.737655445e9", " 2025-01-23T18:04:05Z ",
+        "2025-01-23T18:04:05Z", "2025-01-23 18:04:05", "2025-01-23T19:04:05.000+01:00", "20250123T180405Z", " 2025-01-23T18:04:05Z ",
+        1737655445, 1737655445.0, 1737655445000, "1737655445", "1737655445.0", "1737655445000", "1.737655445e9",
     ],
 )  # fmt: skip
 def test_times_are_read_in_every_usual_form(tmp_path: Path, written: object) -> None:
@@ -185,8 +185,9 @@ def test_one_bad_line_in_ten_thousand(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("<html>", "not JSON"), ("[1]", "not an object"), ('"text"', "not an object"), ("null", "not an object"), ("{}", "no text"),
-        ('{"text": null}', "no text"), ('{"text": ""}', "no text"), ('{"text": ["a"]}', "no text"), ('{"text": " \\u200b\\u0000 "}', "no text"),
+        ("<html>", "not JSON"), ("[1]", "not an object"), ('"text"', "not an object"), ("null", "not an object"),
+        ("{}", "no text"), ('{"text": null}', "no text"),
+        ('{"text": ""}', "no text"), ('{"text": ["a"]}', "no text"), ('{"text": " \\u200b\\u0000 "}', "no text"),
         ("[" * 100_000, "not usable JSON"), ('{"id": ' + "9" * 5000 + ', "text": "x"}', "not usable JSON"), (b"\0" * 40, "not JSON"),
         (b'{"text": "caf\xe9"}', "not UTF-8 (byte 0xE9)"),
     ],
@@ -205,7 +206,7 @@ def test_what_cannot_be_stored_is_taken_out(store: Store, tmp_path: Path) -> Non
     odd = "a\0b\ud800c\u200bd"
     path = lines(
         tmp_path / "x.jsonl",
-        {name: odd for name in ("id", "url", "title", "author", "thread_id", "parent_id", "lang", "kind")} | {"text": odd},
+        dict.fromkeys(("id", "url", "title", "text", "author", "thread_id", "parent_id", "lang", "kind"), odd),
     )
     path.write_bytes(path.read_bytes() + b'{"text": "raw \0 NUL"}\n')
     assert load(store, path).counts.new == 2
@@ -221,6 +222,9 @@ def test_a_post_of_ten_megabytes_is_cut(store: Store, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(f"id,text\n3,{enormous}\n")
     assert load(store, tmp_path / "x.csv").counts.new == 1
     assert [row[0] for row in store.rows("SELECT length(text) FROM posts ORDER BY native_id")] == [MAX_TEXT - 1, 5, MAX_TEXT - 1]
+    path.write_bytes(b'{"id": 4, "text": "before"}\n' + b"x" * (MAX_LINE + 1))
+    result = load(store, path)
+    assert result.counts.new == 1 and [found.line for found in result.rejected] == [2]
 
 
 GOOD = st.fixed_dictionaries(
@@ -274,7 +278,7 @@ def test_csv_needs_a_header(tmp_path: Path) -> None:
 def test_csv_rows_that_do_not_fit(store: Store, tmp_path: Path) -> None:
     """Too few or too many columns, and quotes that never close, cost their own line; line numbers count line breaks in texts."""
     (tmp_path / "x.csv").write_bytes(
-        b'id,text,author\n1,"two\nlines",a\n2,few\n3,too,many,here\n4,"never closed,a\n5,fine,a\n\n6,caf\xe9,a\n'
+        b'id,text,author\n1,"two\nlines",a\n2,few\n3,too,many,here\n4,"never closed,a\n5,fine,a\n,,,,\n6,caf\xe9,a\n'
         b'7,"stray" quote,a\n8,"x\0y",a\n9,"caf\xc3\xa9",a\n'
     )
     result = load(store, tmp_path / "x.csv")

@@ -12,7 +12,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from monitor.daemon import command
 from monitor.deliver import Message, deliver
 from monitor.demo.forum import DemoForum, load_posts
 from monitor.errors import MonitorError
-from monitor.sentiment import load_scorer
+from monitor.sentiment import Scorer, load_scorer
 from monitor.store import Store
 from monitor.trend import trend
 from monitor.understand import understand
@@ -65,7 +64,7 @@ def replay(folder: Path | None, *, pause: float = 0.0) -> None:
             day = CALM_UNTIL
             while day <= LAST_DAY:
                 forum.now = dt.datetime.combine(day, dt.time(23, 30), dt.UTC)
-                told = _round(store, config, forum.now, lambda: scorer)
+                told = _round(store, config, forum.now, scorer)
                 _say(console, store, config, day, told)
                 messages += [(day, message) for message in told]
                 day += dt.timedelta(days=1)
@@ -91,15 +90,17 @@ def _configure(folder: Path, forum: DemoForum) -> Config:
     """The shipped teams and rules, with the forum's two addresses as sources."""
     settings = yaml.safe_load(shipped())
     terms = {"read_on": "2025-01-10", "by": "us", "allows": "everything: the forum is our own", "note": "on this machine only"}
+    options = {"first_days": 30}
+    hackernews = {"api": forum.hackernews_api, "items": forum.hackernews_items, "site": f"{forum.hackernews_items}/item/"}
     settings |= {
         "database": "monitor.db",
         "contact": "demo on loopback",
         "sources": [
-            {"name": "employee-forum", "type": "discourse", "delay": 0, "terms": terms, "options": {"url": forum.discourse_url, "first_days": 30}},
-            {"name": "hacker-forum", "type": "hackernews", "delay": 0, "terms": terms, "options": {"api": forum.hackernews_api, "items": forum.hackernews_items, "first_days": 30}},
+            {"name": "employee-forum", "type": "discourse", "delay": 0, "terms": terms, "options": options | {"url": forum.discourse_url}},
+            {"name": "hacker-forum", "type": "hackernews", "delay": 0, "terms": terms, "options": options | hackernews},
         ],
         "notify": {"targets": ["console"]},
-    }  # fmt: skip
+    }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), "utf-8")
     config, problems = load(path)
@@ -108,7 +109,7 @@ def _configure(folder: Path, forum: DemoForum) -> Config:
     return config
 
 
-def _round(store: Store, config: Config, now: dt.datetime, scorer: Callable[[], object]) -> list[Message]:
+def _round(store: Store, config: Config, now: dt.datetime, scorer: Scorer) -> list[Message]:
     """One round of the chain at `now`; returns the messages that went out. Crawls are child processes, as always."""
     environment = {**os.environ, clock.REPLAY: now.isoformat()}
 

@@ -56,7 +56,7 @@ class Rule(Protocol):
 class Voices(NamedTuple):
     """A day's figures where there are any: `variance` is that of one voice."""
 
-    count: int
+    authors: int
     mean: float
     variance: float
 

@@ -19,11 +19,11 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     """Judge the last day of `history`; no other day is looked at."""
     day = history[-1]
     now = voices(day)
-    if now is None or now.count < rule.min_authors:
+    if now is None or now.authors < rule.min_authors:
         return few(day, rule)
-    bound = now.mean + margin(now.variance, now.count, rule.confidence)
+    bound = now.mean + margin(now.variance, now.authors, rule.confidence)
     outcome: Outcome = "breach" if bound < rule.threshold else "clear" if now.mean >= rule.recover else "between"
     reason = f"Sentiment is {shown(day)}; the line is {rule.threshold:+z.2f}"
     if outcome == "breach":
-        reason += f", and the true mean is under {bound:+z.2f} with {rule.confidence:.1%} confidence"
+        reason += f", and the true mean is under {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
     return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, None, day.low, day.high)

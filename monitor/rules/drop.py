@@ -16,12 +16,15 @@ from monitor.records import DailyTrend
 from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, Voices, baseline, few, no_data, shown, voices
 from monitor.rules.statistics import degrees, t_quantile
 
+DAYS_DF, DAYS_SD = 10, 0.1
+"""What is held of the day-to-day standard deviation before any day is known, and how many days' worth of weight that has."""
+
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
     """Judge the last day of `history` against the days before it."""
     day = history[-1]
     now = voices(day)
-    if now is None or now.count < rule.min_authors:
+    if now is None or now.authors < rule.min_authors:
         return few(day, rule)
     days = [(past.day, figures) for past in baseline(history, rule, began) if (figures := voices(past))]
     if len(days) < ENOUGH_DAYS:
@@ -34,7 +37,7 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
         f"{abs(drop):.2f} {'lower' if drop > 0 else 'higher'}, where {rule.threshold:.2f} lower is an alert"
     )
     if outcome == "breach":
-        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence:.1%} confidence"
+        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence * 100:.4g} % confidence"
     return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, before, day.low, day.high)
 
 
@@ -42,19 +45,22 @@ def _difference(past: Sequence[Voices], now: Voices, confidence: float) -> tuple
     """The baseline's mean, and how far below it a day like `now` may lie by chance.
 
     Days differ by more than sampling (a thread, a weekday): their variance is the analysis-of-variance estimator of an
-    unbalanced one-way random model (Searle, Casella & McCulloch, Variance Components, 1992, section 3.6). Degrees of
-    freedom of the sum of the three errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
+    unbalanced one-way random model (Searle, Casella & McCulloch, Variance Components, 1992, section 3.6), shrunk toward
+    DAYS_SD squared as statistics.voice_variance is, so that a few days which happen to agree are no certainty. Degrees
+    of freedom of the sum of the three errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
     """
-    total = sum(day.count for day in past)
-    mean = sum(day.count * day.mean for day in past) / total
-    within = sum((day.count - 1) * day.variance for day in past) / (total - len(past))
-    between = sum(day.count * (day.mean - mean) ** 2 for day in past) / (len(past) - 1)
-    squares = sum(day.count**2 for day in past) / total
-    day_to_day = max(0.0, (between - within) / ((total - squares) / (len(past) - 1)))
+    total = sum(day.authors for day in past)
+    mean = sum(day.authors * day.mean for day in past) / total
+    within = sum((day.authors - 1) * day.variance for day in past) / (total - len(past))
+    between = sum(day.authors * (day.mean - mean) ** 2 for day in past) / (len(past) - 1)
+    squares = sum(day.authors**2 for day in past) / total
+    found = max(0.0, (between - within) / ((total - squares) / (len(past) - 1)))
+    days_df = len(past) - 1 + DAYS_DF
+    day_to_day = ((len(past) - 1) * found + DAYS_DF * DAYS_SD**2) / days_df
     errors = (
-        (day_to_day * (1 + squares / total), len(past) - 1),
+        (day_to_day * (1 + squares / total), days_df),
         (within / total, total - len(past)),
-        (now.variance / now.count, degrees(now.count)),
+        (now.variance / now.authors, degrees(now.authors)),
     )
     variance = sum(part for part, _ in errors)
     df = variance**2 / sum(part**2 / df for part, df in errors)

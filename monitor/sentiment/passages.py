@@ -3,15 +3,22 @@
 Pure functions. The promise: what is read depends on the text and on where it names this team, on nothing else, so a post
 and a line given to `forum-monitor score` that say the same are read the same.
 
-The rule was chosen on the domain benchmark (248 pairs in 180 short posts, seed model; macro-F1, 95 % interval by a
-bootstrap over posts): whole text 49.2 (42.2 to 55.9), sentences with a mention only 48.8 (41.8 to 55.5), with one
-neighbour on either side 50.2 (43.1 to 56.8), this rule @RULE@. With two foreign posts put
-around each, as a long thread would: whole text 41.9 (35.5 to 47.9), sentences only 49.1 (42.2 to 55.6), either side 50.4
-(43.9 to 56.6), this rule @LONG@. Short posts cannot tell the rules apart; long ones do tell the whole text from a part.
+The rule was chosen on 248 labelled (post, team) pairs in 180 posts about AI teams, mostly of two or three sentences, with
+the embedded model; macro-F1 and its 95 % interval, by a bootstrap over posts. `Long` puts two other posts around each:
+
+    read                                                as they are           long, mean of 6 drawings
+    the whole text (600 characters around the first)    49.4 (42.2 to 55.7)   44.1 (39.2 to 48.9)
+    only the sentences with a mention                   46.9 (40.2 to 53.1)   46.4 (40.6 to 52.2)
+    and always one sentence on either side              48.8 (41.1 to 55.8)   49.6 (43.6 to 54.6)
+    and neighbours up to SHORT columns: this rule       49.7 (42.2 to 56.2)   50.7 (44.2 to 56.3)
+
+Short posts cannot tell the rules apart; in long ones this rule is 1.3 to 11.4 above the whole text. SHORT at 60, 80, 100
+and 150 gave 47.4, 48.0, 49.7 and 48.3 there: 120 was picked from these, so its own figure flatters it.
 """
 
 from __future__ import annotations
 
+import bisect
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -19,17 +26,21 @@ from collections.abc import Sequence
 from monitor.sentiment import Item
 
 RECIPE = 1
-"""Raised whenever `model_input` would give a model other words for the same item; a part of every model's revision."""
+"""Raised whenever a model would be given other words for the same post and team; a part of every model's revision."""
 
 MASK = "<mask>"
-SHORT = 100
+SHORT = 120
 """Columns (a Han character is two) below which the sentences with a mention take in the next one, and then the one before."""
 WINDOW = 600
 """Characters around the first mention that a model is given at most."""
 
 # Signs that end a sentence in English, French and Chinese. The look-behind keeps a long row of dots linear.
 _END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)\s*|[。！？；]+[”’」』）】\"]*\s*|\n\s*")
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|mr|mrs|ms|dr|prof|st|mme|approx|resp|env|fig|max|min|inc|ltd|corp)|\b[a-z]|^\s*\d+)\.$", re.IGNORECASE)
+# Followed by a point that ends nothing: an abbreviation, an initial, the number of a list.
+_SHORTENED = re.compile(
+    r"(?:\b(?:e\.g|i\.e|cf|vs|mr|mrs|dr|prof|st|mme|approx|resp|env|fig|inc|ltd|corp)|\b[a-z]|^\s*\d+)\.$", re.IGNORECASE
+)
+_GOES_ON = re.compile(r"(?:\betc\.|\.\.|…)$", re.IGNORECASE)
 _SPECIAL = re.compile(r"<(?=(?:/?s|pad|unk|mask)>)")
 
 
@@ -37,13 +48,62 @@ def sentences(text: str) -> list[tuple[int, int]]:
     """The sentences of `text` as (start, end), each with the space after it; together they are the text."""
     found = []
     start = 0
-    for end in _END.finditer(text):
-        # "etc." and an ellipsis go on in lower case; "e.g." and an initial go on in any.
-        sign = end[0].rstrip()
-        if sign == "." and _ABBREVIATION.search(text[max(start, end.start() - 12) : end.start() + 1]):
+    for mark in _END.finditer(text):
+        end = mark.end()
+        tail = text[max(start, mark.start() - 12) : end].rstrip()
+        if "\n" not in mark[0] and (_SHORTENED.search(tail) or (text[end : end + 1].islower() and _GOES_ON.search(tail))):
             continue
-        found.append((start, end.end()))
-        start = end.end()
+        found.append((start, end))
+        start = end
     if start < len(text):
         found.append((start, len(text)))
     return found
+
+
+def passage(text: str, spans: Sequence[tuple[int, int]]) -> Item:
+    """The sentences of `text` that hold one of `spans` (by start, a team's mentions), and neighbours while those are SHORT.
+
+    Sentences that do not touch are joined as they stand. Without spans the item is the whole text.
+    """
+    if not spans:
+        return Item(text)
+    bounds = sentences(text)
+    starts = [start for start, _ in bounds]
+    named = {index for start, end in spans for index in range(bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, end))}
+    chosen = set(named)
+    for step in (1, -1):
+        if sum(_columns(text[slice(*bounds[index])]) for index in chosen) < SHORT:
+            chosen |= {index + step for index in named if 0 <= index + step < len(bounds)}
+    parts: list[str] = []
+    shifted: list[tuple[int, int]] = []
+    length = 0
+    for index in sorted(chosen):
+        start, end = bounds[index]
+        shifted += [(at - start + length, to - start + length) for at, to in spans if start <= at < end]
+        parts.append(text[start:end])
+        length += end - start
+    return Item("".join(parts).rstrip(), tuple(shifted))
+
+
+def model_input(item: Item) -> str:
+    """The words that a model is given for `item`: its spans as `<mask>`, cut to WINDOW characters around the first.
+
+    Text that spells one of the model's own signs (`<mask>`, `</s>` ...) is set apart, so that it stays text.
+    """
+    text = item.text
+    start = max(0, min(item.spans[0][0] - WINDOW // 2, len(text) - WINDOW)) if item.spans else 0
+    end = start + WINDOW
+    parts = []
+    at = start
+    for mention, after in item.spans:
+        if mention >= end:
+            break
+        parts += [_SPECIAL.sub("< ", text[at:mention]), MASK]
+        at = after
+    return "".join([*parts, _SPECIAL.sub("< ", text[at:end])]).strip()
+
+
+def _columns(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -37,8 +37,8 @@ def _fill(store: Store) -> None:
             scores.append((post, f"team-{team}", "m@1", "h", *shares, value, label, posted_at))
     with store.writing() as connection:
         connection.executemany(
-            """INSERT INTO posts (id, source, native_id, url, thread_id, text, author_key, posted_at, date_origin, fetched_at, kind, text_hash, unread)
-               VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)""",
+            """INSERT INTO posts (id, source, native_id, url, thread_id, text, author_key, posted_at, date_origin, fetched_at, kind, text_hash,
+                                  unread) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)""",
             posts,
         )
         connection.executemany("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?,?,?)", scores)
@@ -54,7 +54,8 @@ from monitor.trend import trend
 with Store(Path(sys.argv[1])) as store:
     pairs = trend(store, min_authors=5, rebuild=len(sys.argv) > 2)
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(f"{time.perf_counter() - begun:.2f} s with imports, {pairs} team days, peak {int(peak) / 1024:.0f} MB, pandas {'' if 'pandas' in sys.modules else 'not '}loaded")
+took, loaded = time.perf_counter() - begun, "loaded" if "pandas" in sys.modules else "not loaded"
+print(f"{took:.2f} s with imports, {pairs} team days, peak {int(peak) / 1024:.0f} MB, pandas {loaded}")
 """
 
 

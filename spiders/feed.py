@@ -1,0 +1,227 @@
+"""Feeds: RSS and Atom as they are found, through feedparser, and JSON Feed. Widest cover for least code.
+
+The promise: a feed that did not change is not sent again (ETag, Last-Modified), one that is broken gives what can still
+be read, and one dead feed costs none of the others anything. What a feed leaves out it cannot tell: a deletion is not
+seen, and what came and went between two crawls is missing; then the days before its oldest entry do not count as covered.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import hashlib
+import html
+import io
+import re
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urldefrag, urljoin
+
+import feedparser
+from pydantic import Field
+from scrapy.http import Request, Response
+
+from monitor.records import Gone, Post, to_text
+from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
+
+_FIRST = dt.timedelta(days=30)  # a first reading covers no more, though a quiet feed may reach back for years
+
+_GENERATED = re.compile(
+    r"""(comment|commentaire|kommentar|reply|réponse)\s*\#?\s*\d+$
+      | (new\s+)?(comments?|commentaires?)\s+(on|by|from|sur|de|par)\b
+      | (in\s+)?(reply|réponse)\s+(to|à)\b
+      | by\s*:""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_REPLY = re.compile(r"(?:(?:re|aw|antw|sv|tr|回复|答复)\s*[:：]\s*)+", re.IGNORECASE)
+
+
+class FeedOptions(SpiderOptions):
+    urls: tuple[Url, ...] = Field(min_length=1)
+    """Addresses of feeds. Ids are told apart by feed where they are not URIs, so several fit into one source."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What RSS, Atom and JSON Feed have in common; every field as found, `body` already plain text."""
+
+    native_id: object
+    link: object
+    title: str
+    body: str
+    published: object
+    updated: object
+    author: object
+    parent: object = None
+    """Id of the entry that this one answers (thr:in-reply-to)."""
+    page: object = None
+    """Address of the page that the answered one stands on."""
+
+
+class Feed(ForumSpider):
+    """A title that the author wrote begins the text; one that the software made does not: "Comment #14", "Comment on X by Y",
+    "Re: X", any title of an answer (thr:in-reply-to), and a title that only repeats how the body begins.
+
+    `thread_id` is the page that an entry stands on, if its link points into a page or it says what it answers; else
+    its title without "Re:", by which mailing lists hold together; else its own id."""
+
+    name = "feed"
+    options_type = FeedOptions
+    options: FeedOptions
+    independent = True
+
+    async def start(self) -> AsyncIterator[Request]:
+        kept = self.cursor.get("urls")
+        urls = {_key(url): url for url in self.options.urls}
+        self.kept = {key: kept[key] for key in urls if key in kept} if isinstance(kept, Mapping) else {}
+        self.next_cursor = {"urls": dict(self.kept)}
+        for key, url in urls.items():
+            left = self.kept.get(key, {})
+            headers = {"If-None-Match": left.get("etag"), "If-Modified-Since": left.get("modified")}
+            yield self.ask(url, self.read_feed, accept=(304,), headers={name: value for name, value in headers.items() if value}, key=key)
+
+    def read_feed(self, response: Response, key: str) -> Iterator[Post | Gone]:
+        left = self.kept.get(key, {})
+        until = self.date(left.get("until"))
+        if response.status == 304:
+            self.next_cursor["urls"][key] = {**left, "until": to_text(self.now)}
+            self._cover(until or self.now)
+            return
+        found = self._json_feed(response) if response.body.lstrip()[:1] == b"{" else self._xml_feed(response)
+        if found is None:
+            return
+        items, read, sound = found
+        met: set[str] = set()
+        posts = []
+        for post in self.each(items, lambda item: [self._post(read(item), key, met)], response.url):
+            posts.append(post)
+            yield post
+        oldest = min((post.posted_at for post in posts if isinstance(post, Post) and post.date_origin == "site"), default=self.now)
+        self._cover(until if until and (oldest <= until or not posts) else max(oldest, self.now - _FIRST))
+        # After a feed that was cut short, the same one must be sent again in whole.
+        names = {"etag": "ETag", "modified": "Last-Modified"} if sound else {}
+        headers = {name: (response.headers.get(header) or b"").decode("latin-1")[:500] for name, header in names.items()}
+        self.next_cursor["urls"][key] = {**{name: value for name, value in headers.items() if value}, "until": to_text(self.now)}
+
+    def _cover(self, since: dt.datetime) -> None:
+        """Narrow the covered span to what every feed covers."""
+        self.covered = (max(since, self.covered[0]) if self.covered else since, self.now)
+
+    def _json_feed(self, response: Response) -> tuple[list[Any], Any, bool] | None:
+        feed = self.json(response)
+        if feed is None:
+            return None
+        items = feed.get("items")
+        if not isinstance(items, list):
+            self.lose(response, "is no JSON Feed: it holds no list `items`")
+            return None
+        return items, partial(_from_json, feed=feed, base=response.url), True
+
+    def _xml_feed(self, response: Response) -> tuple[list[Any], Any, bool] | None:
+        headers = {"content-location": response.url, "content-type": (response.headers.get("Content-Type") or b"").decode("latin-1")}
+        try:
+            # A stream, since feedparser would take a text for the name of a file or an address to open.
+            feed = feedparser.parse(io.BytesIO(response.body), response_headers=headers, sanitize_html=False, resolve_relative_uris=False)
+        except BROKEN as error:
+            self.lose(response, f"cannot be read as a feed ({type(error).__name__})")
+            return None
+        if not feed.version and not feed.entries:
+            markup = re.match(rb"\s*<(!doctype html|html)", response.body, re.IGNORECASE)
+            self.lose(response, "gives HTML where a feed was due" if markup else "is not a feed")
+            return None
+        harmless = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
+        sound = not feed.bozo or isinstance(feed.get("bozo_exception"), harmless)
+        return feed.entries, partial(_from_xml, author=feed.feed.get("author") if feed.version.startswith("atom") else None), sound
+
+    def _post(self, entry: _Entry, key: str, met: set[str]) -> Post:
+        native_id = _told_apart(entry.native_id or entry.link, key)
+        if native_id in met:
+            raise UnusableError("has an id that stands twice in its feed")
+        link = next(
+            (url for url in (entry.link, entry.native_id) if isinstance(url, str) and url.startswith(("http://", "https://"))), None
+        )
+        subject = _REPLY.sub("", entry.title, count=1) if _REPLY.match(entry.title) else entry.title
+        generated = entry.parent or subject != entry.title or _GENERATED.match(entry.title) or _repeats(entry.title, entry.body)
+        title = None if entry.parent or _GENERATED.match(entry.title) else subject
+        page = entry.page if isinstance(entry.page, str) else (link if link and urldefrag(link).fragment else None)
+        post = self.post(
+            native_id=native_id,
+            url=link or shown(next(url for url in self.options.urls if _key(url) == key)),
+            text=entry.body if entry.body and generated else f"{entry.title}\n\n{entry.body}",
+            posted_at=entry.published if self.date(entry.published) else entry.updated,
+            edited_at=entry.updated if self.date(entry.published) and entry.updated != entry.published else None,
+            thread_id=urldefrag(page).url if page else (f"{key}:{title.casefold()}" if title else native_id),
+            parent_id=_told_apart(entry.parent, key) if entry.parent else None,
+            title=title,
+            author=entry.author,
+        )
+        if not post.text:
+            raise UnusableError("has no text")
+        met.add(native_id)
+        return post
+
+
+def _from_xml(entry: dict[str, Any], author: object) -> _Entry:
+    body = next(iter(entry.get("content") or ()), None) or entry.get("summary_detail") or {}
+    title = entry.get("title_detail") or {}
+    answered = entry.get("thr_in-reply-to") or {}
+    return _Entry(
+        native_id=entry.get("id"),
+        link=entry.get("link"),
+        title=" ".join(_as_plain(title).split()),
+        body=_as_plain(body),
+        # dict.get, since feedparser's own gives `published` for a missing `updated`, with a warning.
+        published=_epoch(dict.get(entry, "published_parsed")),
+        updated=_epoch(dict.get(entry, "updated_parsed")),
+        author=entry.get("author") or author,
+        parent=answered.get("ref"),
+        page=answered.get("href"),
+    )
+
+
+def _as_plain(detail: Mapping[str, Any]) -> str:
+    value = detail.get("value") or ""
+    return unquoted(html.unescape(value)) if detail.get("type") == "text/plain" else plain(value)
+
+
+def _from_json(item: Mapping[str, Any], feed: Mapping[str, Any], base: str) -> _Entry:
+    text, link = item.get("content_text"), item.get("url") or item.get("external_url")
+    return _Entry(
+        native_id=item.get("id"),
+        link=urljoin(base, link) if isinstance(link, str) else None,
+        title=" ".join((item.get("title") or "").split()),
+        body=unquoted(text) if isinstance(text, str) else plain(item.get("content_html") or item.get("summary") or ""),
+        published=item.get("date_published"),
+        updated=item.get("date_modified"),
+        author=_json_author(item) or _json_author(feed),
+    )
+
+
+def _json_author(holder: Mapping[str, Any]) -> object:
+    """The first author's name: `authors` in version 1.1, `author` in version 1."""
+    authors: Iterable[Any] = holder.get("authors") or [holder.get("author")]
+    return next((author.get("name") for author in authors if isinstance(author, Mapping)), None)
+
+
+def _epoch(parsed: time.struct_time | None) -> int | None:
+    return calendar.timegm(parsed) if parsed else None
+
+
+def _repeats(title: str, body: str) -> bool:
+    """Whether a title is only the beginning of the body, as blogs and short posts without a title have it."""
+    begin = title.rstrip(".… ").casefold()
+    return bool(begin) and " ".join(body.split()).casefold().startswith(begin)
+
+
+def _key(url: str) -> str:
+    """A feed's name in the cursor and in ids: not its address, which may hold a token."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def _told_apart(entry_id: object, key: str) -> str:
+    """An entry's id; with its feed's name before it where it is not a URI, and so may stand in another feed too."""
+    found = identifier(entry_id)
+    return found if re.match(r"[a-z][a-z0-9+.-]*:\S", found, re.IGNORECASE) else f"{key}:{found}"
