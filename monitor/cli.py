@@ -128,6 +128,12 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _report(text: str, *, idle: bool) -> None:
+    """A step's last line; under the daemon a step that found nothing to do is silent, so that its log stays readable."""
+    if not (idle and os.environ.get("FORUM_MONITOR_CHILD")):
+        click.echo(text)
+
+
 def _output(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options --json and --csv of every command that shows rows."""
     function = click.option("--csv", "form", flag_value="csv", help="CSV with a header line.")(function)
@@ -208,25 +214,16 @@ def check(ctx: click.Context) -> None:
 
 
 def _target_problems(config: Config) -> list[Any]:
-    """Delivery targets that Apprise does not know or whose file cannot be read; the URLs themselves are never shown."""
-    import apprise
-
-    from monitor.errors import Problem
+    """Delivery targets that cannot be used; the URLs themselves are never shown."""
+    from monitor.deliver import resolve
+    from monitor.errors import DeliveryError, Problem
 
     found = []
     for index, target in enumerate(config.notify.targets):
-        key = f"notify.targets.{index}"
         try:
-            address = target.address
-        except OSError as error:
-            found.append(
-                Problem(f"{key}.url_file", f"{target.url_file} cannot be read ({error.strerror})", "Name a file that holds one Apprise URL")
-            )
-            continue
-        if address != "console" and apprise.Apprise.instantiate(address, suppress_exceptions=True) is None:
-            found.append(
-                Problem(key, "is not an address that Apprise knows", "Write console, or an Apprise URL such as mailto://... or ntfy://...")
-            )
+            resolve(target)
+        except DeliveryError as error:
+            found.append(Problem(f"notify.targets.{index}", str(error), "Write console, or an Apprise URL such as ntfy://ntfy.sh/topic"))
     return found
 
 
@@ -325,7 +322,8 @@ def understand(ctx: click.Context) -> None:
         with _progress("understand") as progress:
             done = read(store, config.teams, load_scorer(config.scorer), now=clock.now(), progress=progress)
     failed = f", {done.failed} that the model could not take" if done.failed else ""
-    click.echo(f"understand: {done.posts} posts read, {done.mentions} mentions, {done.scored} scored, {done.known} known already{failed}")
+    text = f"understand: {done.posts} posts read, {done.mentions} mentions, {done.scored} scored, {done.known} known already{failed}"
+    _report(text, idle=not done.posts)
 
 
 @main.command()
@@ -338,7 +336,7 @@ def trend(ctx: click.Context, rebuild: bool) -> None:
 
         with _progress("trend") as progress:
             count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress)
-    click.echo(f"trend: {count} team days computed")
+    _report(f"trend: {count} team days computed", idle=not count)
 
 
 @main.command()
@@ -351,6 +349,8 @@ def alert(ctx: click.Context) -> None:
         told = check_rules(store, config, now=clock.now())
     for text in told:
         click.echo(f"alert: {text}")
+    if not told:
+        _report("alert: nothing changed", idle=True)
 
 
 @main.command()
@@ -365,8 +365,7 @@ def deliver(ctx: click.Context) -> None:
         done = send_due(store, config, clock=clock.now, stop=stop)
     for text in done.errors:
         click.echo(f"deliver: {text}", err=True)
-    if done.sent or done.waiting or done.failed:
-        click.echo(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up")
+    _report(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=not (done.sent or done.waiting or done.failed))
 
 
 @main.command()

@@ -105,10 +105,13 @@ def _crawl(
         priority="cmdline",
     )
     try:
+        logging.disable(logging.INFO)  # Scrapy announces itself before its loggers can be told not to
         process = AsyncCrawlerProcess(settings)
         crawler = process.create_crawler(source.type)
     except (ImportError, SyntaxError, KeyError) as error:
         raise CrawlError(f"sources.{source.name}.type: the spider {source.type!r} cannot be loaded ({error})", permanent=True) from None
+    finally:
+        logging.disable(logging.NOTSET)
     # Scrapy set its own loggers to DEBUG, where posts are printed; its scraper prints them, and what broke on them, even as errors.
     logging.getLogger("scrapy").setLevel(settings["LOG_LEVEL"])
     logging.getLogger("scrapy.core.scraper").setLevel(logging.CRITICAL)
@@ -142,7 +145,7 @@ def _run(process: AsyncCrawlerProcess, crawler: Crawler, time_limit: float) -> s
 
     def abandon() -> None:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would lament every request left behind
-        crawler.signals.send_catch_log(signals.engine_stopped)  # spiders/storing.py then stores its last batch
+        crawler.signals.send_catch_log(signals.spider_idle)  # spiders/storing.py then stores its last batch
         with contextlib.suppress(ReactorNotRunning):  # it has stopped by itself meanwhile
             reactor.stop()
 

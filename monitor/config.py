@@ -1,62 +1,101 @@
 """config.yaml read into typed settings, every mistake reported at once, each with its key and its remedy.
 
 The promise: one broken team, source, rule or target never takes the others with it. `load` returns what is usable
-together with the problems; only a file that cannot be read at all, or that leaves nothing to watch, is an error.
-Secrets stand in the environment (`${NAME}`) or in a file (`url_file`), and are never printed.
+together with the problems; only a file that cannot be read at all, that breaks a setting which every step needs, or
+that leaves nothing to watch, is an error. Secrets stand in the environment (`${NAME}`) or in a file (`url_file`), and
+are never printed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import difflib
+import errno
 import hashlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from monitor.errors import ConfigError, Problem
-from monitor.records import ALL, Kind
+from monitor.problems import Location, expand, in_words, key_path, kind, near, read, shown, written
+from monitor.records import ALL, Kind, clean
 
 ENVIRONMENT_KEY = "FORUM_MONITOR_CONFIG"
 FILE_NAME = "config.yaml"
 _ID = r"^[a-z0-9][a-z0-9_.-]*$"
-_Item = TypeVar("_Item", bound=BaseModel)
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(value: object) -> float:
     """A duration as people write it (`90s`, `30m`, `6h`, `1d`, or a number of seconds) in seconds."""
+    found = 0.0
     if isinstance(value, int | float) and not isinstance(value, bool):
-        found = float(value)
-    else:
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", str(value))
-        if not match:
-            raise ValueError("write a duration such as 90s, 30m, 6h or 1d")
+        found = value
+    elif isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)):
         found = float(match[1]) * _UNITS[match[2]]
     if not 0 < found <= 366 * 86400:
         raise ValueError("write a duration above 0 and of at most a year, such as 90s, 30m, 6h or 1d")
-    return found
+    return float(found)
+
+
+def _pause(value: object) -> float:
+    return 0.0 if value in (0, "0") and not isinstance(value, bool) else seconds(value)
+
+
+def _visible(text: str) -> str:
+    if not clean(text):
+        raise ValueError("write a name that can be seen")
+    return text
+
+
+def _file(path: Path) -> Path:
+    if str(path) in ("", ".") or "\0" in str(path):
+        raise ValueError("write the path of a file")
+    return Path(os.path.expanduser(path))
+
+
+def _day(value: object) -> object:
+    """Pydantic would take a number for seconds since 1970."""
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise ValueError("write a day such as 2026-01-31")
+    return value
 
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+File = Annotated[Path, AfterValidator(_file)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise ValueError("write a number")
+        return value
 
 
 class Alias(_Section):
     """One way in which a team is named. A plain string in config.yaml is `{text: ...}`."""
 
-    text: str = Field(min_length=1, max_length=200)
+    text: Name
     case: bool = False
     """Match upper and lower case as written; without it both are the same."""
     needs: tuple[str, ...] = ()
@@ -64,19 +103,19 @@ class Alias(_Section):
     not_: tuple[str, ...] = Field(default=(), alias="not")
     """Does not count where it is part of one of these phrases."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return value if isinstance(value, dict | list | Alias) else {"text": value}
+
 
 class Team(_Section):
     """A team that is watched. The name is itself an alias unless `aliases` holds it in another form."""
 
     id: str = Field(pattern=_ID)
-    name: str = Field(min_length=1)
+    name: Name
     parent: str | None = None
     aliases: tuple[Alias, ...] = ()
-
-    @field_validator("aliases", mode="before")
-    @classmethod
-    def _plain_strings(cls, value: object) -> object:
-        return [{"text": item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _name_is_an_alias(self) -> Self:
@@ -88,10 +127,17 @@ class Team(_Section):
 class Terms(_Section):
     """What a site's terms of use said, read by a person; a source without it is not crawled."""
 
-    read_on: dt.date
+    read_on: Annotated[dt.date, BeforeValidator(_day)]
     by: str = Field(min_length=1)
     allows: str = Field(min_length=1)
     note: str = ""
+
+    @field_validator("read_on")
+    @classmethod
+    def _has_been(cls, value: dt.date) -> dt.date:
+        if value > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1):  # far enough east it is tomorrow already
+            raise ValueError("write the day on which you read them, not one to come")
+        return value
 
 
 class Source(_Section):
@@ -105,15 +151,22 @@ class Source(_Section):
     every: Seconds | None = None
     """Time between two crawls; without it `schedule.collect`."""
     time_limit: Seconds = 1200.0
-    delay: float = Field(default=1.0, ge=0, le=600)
-    """Seconds between two requests to one host; a longer Crawl-delay in robots.txt wins."""
+    delay: Annotated[float, BeforeValidator(_pause)] = Field(default=1.0, le=600)
+    """Time between two requests to one host; a longer Crawl-delay in robots.txt wins."""
     overlap: Seconds = 3600.0
     """How far behind its cursor a crawl looks again, for posts that came late."""
     refresh: Seconds = 172800.0
     """Posts younger than this are looked at again for edits and deletions."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    terms: Terms | None = None
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    terms: Terms | None = Field(default=None, validate_default=True)
     """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
+
+    @field_validator("terms")
+    @classmethod
+    def _read_before_use(cls, value: Terms | None, info: ValidationInfo) -> Terms | None:
+        if value is None and info.data.get("enabled"):
+            raise ValueError("read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}")
+        return value
 
 
 class Scorer(_Section):
@@ -126,12 +179,23 @@ class Scorer(_Section):
 
 
 RuleType = Literal["below", "drop", "spike", "silence"]
-_DEFAULTS: dict[str, tuple[float, float]] = {  # threshold, recover
-    "below": (-0.3, -0.2),
-    "drop": (0.25, 0.1),
-    "spike": (3.0, 1.5),
-    "silence": (0.1, 0.5),
+_THRESHOLDS: dict[str, tuple[float, float, float]] = {  # the smallest that makes sense, the greatest, the default
+    "below": (-1.0, 1.0, -0.3),
+    "drop": (0.01, 2.0, 0.25),
+    "spike": (1.01, 1000.0, 3.0),
+    "silence": (0.0, 0.99, 0.1),
 }
+
+
+def _recover(rule_type: RuleType, threshold: float) -> float:
+    """The default: clear of `threshold`, and within reach. With the default thresholds -0.2, 0.1, 1.5 and 0.5."""
+    found = {
+        "below": min(threshold + 0.1, 1.0),
+        "drop": threshold * 0.4,
+        "spike": 1 + (threshold - 1) / 4,
+        "silence": threshold + (1 - threshold) * 4 / 9,
+    }
+    return round(found[rule_type], 6)
 
 
 class Rule(_Section):
@@ -141,12 +205,13 @@ class Rule(_Section):
     type: RuleType
     enabled: bool = True
     teams: tuple[str, ...] = (ALL,)
+    """Ids of teams, or `*` for each; none at all, with type silence, for the source as a whole."""
     source: str = ALL
-    min_authors: int = Field(default=8, ge=1)
+    min_authors: int = Field(default=8, ge=1, le=100_000)
     for_: int = Field(default=1, ge=1, le=60, alias="for")
     """Days in a row on which the condition must hold before the alert fires."""
-    threshold: float = Field(default=float("nan"), validate_default=False)
-    recover: float = Field(default=float("nan"), validate_default=False)
+    threshold: float = Field(default=None, validate_default=True, allow_inf_nan=False)
+    recover: float = Field(default=None, validate_default=True, allow_inf_nan=False)
     recover_for: int = Field(default=2, ge=1, le=60)
     """Complete days in a row on which the recovery threshold must hold before the alert is resolved."""
     baseline_days: int = Field(default=28, ge=3, le=366)
@@ -158,29 +223,54 @@ class Rule(_Section):
     def _one_team(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _thresholds(self) -> Self:
-        threshold, recover = _DEFAULTS[self.type]
-        if self.threshold != self.threshold:  # NaN: not given
-            object.__setattr__(self, "threshold", threshold)
-        if self.recover != self.recover:
-            distance = recover - threshold
-            object.__setattr__(self, "recover", recover if self.threshold == threshold else self.threshold + distance)
-        easier = self.recover >= self.threshold if self.type in ("below", "silence") else self.recover <= self.threshold
-        if not easier:
+    @field_validator("threshold", "recover", mode="before")
+    @classmethod
+    def _by_type(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            return value
+        rule_type = info.data.get("type", "below")  # without a type there is a problem already
+        default = _THRESHOLDS[rule_type][2]
+        return default if info.field_name == "threshold" else _recover(rule_type, info.data.get("threshold", default))
+
+    @field_validator("threshold")
+    @classmethod
+    def _makes_sense(cls, value: float, info: ValidationInfo) -> float:
+        if "type" in info.data:
+            least, most, _ = _THRESHOLDS[info.data["type"]]
+            if not least <= value <= most:
+                raise ValueError(f"write a number from {least:g} to {most:g}")
+        return value
+
+    @field_validator("recover")
+    @classmethod
+    def _keeps_clear(cls, value: float, info: ValidationInfo) -> float:
+        threshold, upward = info.data.get("threshold", value), info.data.get("type") in ("below", "silence")
+        if value < threshold if upward else value > threshold:
             raise ValueError(
-                f"recover ({self.recover:g}) would resolve the alert while the threshold ({self.threshold:g}) still fires; "
-                f"write a recover that is {'above' if self.type in ('below', 'silence') else 'below'} the threshold"
+                f"write a recover that is {'above' if upward else 'below'} the threshold ({threshold:g}): "
+                "with this one the alert would be over while it still fires"
             )
-        return self
+        return value
 
 
 class Target(_Section):
-    """Where alerts go: `console`, or an Apprise URL, given here, by `${NAME}`, or in a file."""
+    """Where alerts go: `console`, or an Apprise URL, given here, by `${NAME}`, or in a file. A plain string is `{url: ...}`."""
 
-    url: str | None = None
-    url_file: Path | None = None
+    url: str | None = Field(default=None, repr=False)
+    url_file: File | None = None
     name: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None and value != "console" and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+            raise ValueError("write console, or an Apprise URL such as ntfy://ntfy.example.org/topic")
+        return value
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -190,8 +280,13 @@ class Target(_Section):
 
     @property
     def address(self) -> str:
-        """The URL itself, a secret. Raises OSError when `url_file` cannot be read."""
-        return self.url if self.url is not None else Path(self.url_file or "").expanduser().read_text("utf-8").strip()
+        """The URL itself, a secret. Raises OSError when `url_file` cannot be read, or not as UTF-8 text."""
+        if self.url_file is None:
+            return self.url or ""
+        try:
+            return self.url_file.read_text("utf-8").strip()
+        except UnicodeDecodeError:
+            raise OSError(errno.EILSEQ, "not UTF-8 text", str(self.url_file)) from None
 
     @property
     def key(self) -> str:
@@ -203,7 +298,7 @@ class Target(_Section):
         if self.url == "console":
             return "console"
         scheme = (self.url or "").partition("://")[0]
-        return f"{scheme}:{hashlib.sha256((self.url or '').encode()).hexdigest()[:8]}"
+        return f"{scheme}:{hashlib.sha256((self.url or '').encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 class Notify(_Section):
@@ -219,9 +314,9 @@ class Notify(_Section):
 class Privacy(_Section):
     """What is published and how authors are hidden."""
 
-    min_authors: int = Field(default=5, ge=2)
+    min_authors: int = Field(default=5, ge=2, le=100_000)
     """Fewer distinct authors than this on a day is "insufficient data", never a number."""
-    author_key_file: Path | None = None
+    author_key_file: File | None = None
     """32 random bytes that author names are hashed with; without it `<database>.key`, made at first use, mode 0600."""
     excerpt: int = Field(default=200, ge=0, le=1000)
     """Characters of a post that an alert may quote; 0 quotes none."""
@@ -241,8 +336,8 @@ class Schedule(_Section):
 class Config(_Section):
     """The whole of config.yaml. Relative paths are relative to the file's own folder."""
 
-    database: Path = Path("monitor.db")
-    contact: str = ""
+    database: File = Path("monitor.db")
+    contact: str = Field(default="", max_length=200)
     """E-mail address or page that site owners see in our user agent; without it only loopback hosts are crawled."""
     teams: tuple[Team, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -253,6 +348,13 @@ class Config(_Section):
     schedule: Schedule = Schedule()
     path: Path = Field(default=Path(FILE_NAME), exclude=True)
     """Where this was read from; not a key of the file."""
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():  # it becomes a header
+            raise ValueError("write an e-mail address or the address of a page, on one line")
+        return value
 
     @property
     def author_key_file(self) -> Path:
@@ -267,15 +369,23 @@ class Config(_Section):
 
 def find(given: str | None) -> Path:
     """The file to read: `given` (--config), else $FORUM_MONITOR_CONFIG, else ./config.yaml. ConfigError when there is none."""
-    for candidate in (given, os.environ.get(ENVIRONMENT_KEY), FILE_NAME):
-        if candidate:
-            path = Path(candidate).expanduser()
-            if path.is_file():
-                return path.absolute()
-            if candidate is not FILE_NAME:
-                remedy = "Name a file that exists, or write one with `forum-monitor init`"
-                raise ConfigError(str(path), [Problem("--config", "no such file", remedy)])
-    raise ConfigError(FILE_NAME, [Problem(FILE_NAME, "not in this folder", "Write one with `forum-monitor init`, or name one with --config")])
+    for key, name in (("--config", given), (f"${ENVIRONMENT_KEY}", os.environ.get(ENVIRONMENT_KEY))):
+        if name:
+            path = Path(os.path.expanduser(name)).absolute()
+            if path.exists() and not path.is_dir():
+                return path
+            wrong = "is a folder" if path.is_dir() else "no such file"
+            raise ConfigError(str(path), [Problem(key, wrong, "Name a file that exists, or write one with `forum-monitor init`")])
+    path = Path(FILE_NAME).absolute()
+    if path.is_file():
+        return path
+    remedy = "Write one with `forum-monitor init`, or name one with --config"
+    raise ConfigError(FILE_NAME, [Problem(FILE_NAME, "is not in this folder", remedy)])
+
+
+_LISTS: dict[Location, type[BaseModel]] = {("teams",): Team, ("sources",): Source, ("rules",): Rule, ("notify", "targets"): Target}
+_Items = dict[int, Any]
+"""The usable items of a list, by their place in the file."""
 
 
 def load(path: Path) -> tuple[Config, list[Problem]]:
@@ -284,45 +394,70 @@ def load(path: Path) -> tuple[Config, list[Problem]]:
     Raises ConfigError when nothing can be used: an unreadable file, broken YAML, a broken setting that every step
     needs, or no team left to watch. The environment is read for `${NAME}`.
     """
-    try:
-        raw = yaml.load(path.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506: a SafeLoader
-    except OSError as error:
-        raise ConfigError(str(path), [Problem(path.name, f"cannot be read ({error.strerror})", "Check that the file exists and may be read")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), [Problem(path.name, "is not UTF-8 text", "Save it as UTF-8")]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else path.name
-        wrong = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise ConfigError(str(path), [Problem(where, f"is not YAML: {wrong}", "Check indentation, colons and quotes there")]) from None
-    if not isinstance(raw, dict):
-        raise ConfigError(str(path), [Problem(path.name, "holds no settings", "Start from a fresh one: `forum-monitor init`")])
+    raw = read(path)
     problems: list[Problem] = []
-    raw = _expand(raw, "", problems)
-    lists: dict[str, list[Any]] = {}
-    for key, model in (("teams", Team), ("sources", Source), ("rules", Rule)):
-        lists[key] = _items(key, raw.pop(key, None), model, problems)
-    notify = raw.get("notify")
-    if isinstance(notify, dict) and "targets" in notify:
-        targets = notify["targets"]
-        targets = [{"url": item} if isinstance(item, str) else item for item in targets] if isinstance(targets, list) else targets
-        raw["notify"] = {**notify, "targets": _items("notify.targets", targets, Target, problems)}
+    settings = expand(raw, (), problems)
+    lists = {str(location[-1]): _items(settings, location, model, raw, problems) for location, model in _LISTS.items()}
+    if "path" in settings:  # a field of Config, but not a key of the file
+        problems.append(Problem("path", "is not a setting", near("path", Config.model_fields.keys() - {"path"})))
+    config = None
     try:
-        config = Config.model_validate(raw)
+        config = Config.model_validate(settings)
     except ValidationError as error:
-        problems += [_problem((), details, Config) for details in error.errors()]
-        _cross_check(lists, problems)
-        raise ConfigError(str(path), problems) from None
-    _cross_check(lists, problems)
+        problems += _fresh(problems, error, Config, raw)
+    _cross_check(lists, raw, problems)
     if not lists["teams"]:
         problems.append(Problem("teams", "no usable team is left", "Name at least one team, with an id and a name"))
+    names = tuple(key_path(location) for location in _LISTS)
+    if config is None or not lists["teams"] or any(not f"{problem.key}.".startswith(tuple(f"{n}." for n in names)) for problem in problems):
         raise ConfigError(str(path), problems)
+    if written(raw, ("notify", "targets")) is None:
+        lists["targets"] = dict(enumerate(config.notify.targets))
+    return _placed(config, lists, path), problems
+
+
+def _fresh(problems: list[Problem], error: ValidationError, model: type[BaseModel], raw: Any, prefix: Location = ()) -> list[Problem]:
+    """The problems of a validation, but for the keys that have one already: a variable that is not set."""
+    known = {problem.key for problem in problems}
+    return [problem for details in error.errors() if (problem := in_words(details, model, raw, prefix)).key not in known]
+
+
+def _items(settings: Any, location: Location, model: type[BaseModel], raw: Any, problems: list[Problem]) -> _Items:
+    """Take a list out of `settings`: its usable items. The others become problems."""
+    for part in location[:-1]:
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    found = settings.pop(location[-1], None) if isinstance(settings, dict) else None
+    if not isinstance(found, list | None):
+        problems.append(Problem(key_path(location), f"is {kind(found)}, not a list", "Begin each entry with a dash"))
+    usable = {}
+    for index, item in enumerate(found if isinstance(found, list) else []):
+        place: Location = (*location, index)
+        unset = any(f"{problem.key}.".startswith(f"{key_path(place)}.") for problem in problems)
+        try:
+            value = model.model_validate(item)
+        except ValidationError as error:
+            problems += _fresh(problems, error, model, raw, place)
+        else:
+            if not unset:
+                usable[index] = value
+    return usable
+
+
+def _placed(config: Config, lists: Mapping[str, _Items], path: Path) -> Config:
+    """The settings with their usable items, and with relative paths made relative to the file's folder."""
     base = path.parent
-    privacy = config.privacy
-    if privacy.author_key_file is not None:
-        privacy = privacy.model_copy(update={"author_key_file": base / privacy.author_key_file.expanduser()})
-    update = {**{key: tuple(value) for key, value in lists.items()}, "path": path, "privacy": privacy}
-    return config.model_copy(update={**update, "database": base / config.database.expanduser()}), problems
+    targets = (t.model_copy(update={"url_file": base / t.url_file}) if t.url_file else t for t in lists["targets"].values())
+    key_file, model = config.privacy.author_key_file, Path(os.path.expanduser(config.scorer.model))
+    update = {
+        "path": path,
+        "database": base / config.database,
+        "notify": config.notify.model_copy(update={"targets": tuple(targets)}),
+        "privacy": config.privacy.model_copy(update={"author_key_file": base / key_file if key_file else None}),
+        **{name: tuple(lists[name].values()) for name in ("teams", "sources", "rules")},
+    }
+    if config.scorer.model != "embedded" and (base / model).is_dir():
+        update["scorer"] = config.scorer.model_copy(update={"model": str(base / model)})
+    return config.model_copy(update=update)
 
 
 def warnings(config: Config) -> list[str]:
@@ -331,197 +466,117 @@ def warnings(config: Config) -> list[str]:
     outward = [source.name for source in config.sources if source.enabled and not is_loopback_only(source)]
     if outward and not config.contact:
         found.append(
-            f"contact is empty, so {', '.join(outward)} will not be crawled: write an e-mail address or a page where a site's owner can reach you"
+            f"contact is empty, so {', '.join(outward)} will not be crawled: "
+            "write an e-mail address or a page where a site's owner can reach you"
         )
     if not config.rules:
         found.append("rules is empty, so no alert will ever go out: copy one from the shipped config.yaml (`forum-monitor init`)")
+    if not config.notify.targets:
+        found.append("notify.targets has no usable target, so alerts are kept in the database and go nowhere: write at least console")
     return found
 
 
 def is_loopback_only(source: Source) -> bool:
     """Whether every URL in the source's options is on this machine; a source without any goes to its site."""
-    urls = [value for value in _strings(source.options) if "://" in value]
-    return bool(urls) and all((urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1") for url in urls)
+    urls = [value for _, value in _strings(source.options, ()) if "://" in value]
+    return bool(urls) and all(_host(url) in ("localhost", "127.0.0.1", "::1") for url in urls)
 
 
-def _strings(value: object) -> Iterable[str]:
+def _host(url: str) -> str:
+    """The host of an http or https URL; empty where it is none."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme in ("http", "https") and parts.port != 0 else ""
+    except ValueError:
+        return ""
+
+
+def _strings(value: object, location: Location) -> Iterator[tuple[Location, str]]:
     if isinstance(value, str):
-        yield value
+        yield location, value
     elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
+        for name, item in value.items():
+            yield from _strings(item, (*location, name))
     elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
+        for index, item in enumerate(value):
+            yield from _strings(item, (*location, index))
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error: PyYAML would silently keep the last."""
+def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) -> None:
+    """Take out of `lists` what contradicts the rest, and say so; what it names that is not there is left out alone."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = str(key_node.value)
-            if key in seen and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    def wrong(location: Location, what: str, remedy: str) -> None:
+        problems.append(Problem(key_path(location), what, remedy))
 
+    def unknown(location: Location, word: str, name: str, key: str, known: Iterable[str]) -> None:
+        """`word` is no `key` of the list `name`: it was left out, or it never was there."""
+        for index, item in enumerate(written(raw, (name,)) or ()):
+            if isinstance(item, dict) and item.get(key) == word:
+                return wrong(location, f"is {shown(word)}, which is left out for a mistake of its own", f"Correct {name}.{index} first")
+        return wrong(location, f"is {shown(word)}, which is no {key} in {name}", near(word, known))
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-def _expand(value: Any, key: str, problems: list[Problem]) -> Any:
-    """`${NAME}` and `${NAME:-default}` in every string replaced from the environment; what is unset is a problem."""
-    if isinstance(value, str):
-
-        def replace(match: re.Match[str]) -> str:
-            found = os.environ.get(match[1], match[2])
-            if found is None:
-                problems.append(
-                    Problem(key, f"the environment variable {match[1]} is not set", f"Set it, or write ${{{match[1]}:-a default}}")
-                )
-                return match[0]
-            return found
-
-        return _VARIABLE.sub(replace, value)
-    if isinstance(value, dict):
-        return {name: _expand(item, f"{key}.{name}".lstrip("."), problems) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, f"{key}.{index}", problems) for index, item in enumerate(value)]
-    return value
-
-
-def _items(key: str, raw: object, model: type[_Item], problems: list[Problem]) -> list[_Item]:
-    """The usable items of a list; the others become problems."""
-    if raw is None:
-        return []
-    if not isinstance(raw, list):
-        problems.append(Problem(key, f"is {_kind(raw)}, not a list", "Begin each entry with a dash"))
-        return []
-    usable = []
-    for index, item in enumerate(raw):
-        if any(problem.key.startswith(f"{key}.{index}.") or problem.key == f"{key}.{index}" for problem in problems):
-            continue  # it names an environment variable that is not set
-        try:
-            usable.append(item if isinstance(item, model) else model.model_validate(item))
-        except ValidationError as error:
-            problems += [_problem((*key.split("."), index), details, model) for details in error.errors()]
-    return usable
-
-
-def _kind(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "empty")
-
-
-def _problem(prefix: tuple[str | int, ...], details: ErrorDetails, model: type[BaseModel]) -> Problem:
-    """A pydantic error in this product's words."""
-    location = (*prefix, *details["loc"])
-    key = ".".join(str(part) for part in location) or "(top)"
-    kind, value = details["type"], details.get("input")
-    context: dict[str, Any] = details.get("ctx") or {}
-    if kind == "missing":
-        return Problem(key, "is missing", f"Add {location[-1]}: ..." if location[-1] != "terms" else "Read the site's terms and add terms: {read_on: 2026-01-31, by: you, allows: what they allow}")
-    if kind == "extra_forbidden":
-        names = [field.alias or name for name, field in _fields(model, details["loc"]).items()]
-        near = difflib.get_close_matches(str(location[-1]), names, n=1)
-        return Problem(key, "is not a setting", f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(sorted(names))}")
-    if kind == "value_error":
-        return Problem(key, f"is wrong ({_shown(value)})", str(context.get("error", details["msg"])).capitalize())
-    if kind == "literal_error":
-        return Problem(key, f"is {_shown(value)}", f"Write one of {context.get('expected', '')}")
-    if kind == "string_pattern_mismatch":
-        return Problem(key, f"is {_shown(value)}", "Use lower-case letters, digits, - _ and . only")
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return Problem(key, f"is {_kind(value)}", "Write key: value lines under it")
-    if kind in ("list_type", "tuple_type"):
-        return Problem(key, f"is {_kind(value)}, not a list", "Begin each entry with a dash")
-    return Problem(key, f"is {_shown(value)}", details["msg"].replace("Input should", "It should"))
-
-
-def _fields(model: type[BaseModel], location: tuple[str | int, ...]) -> Mapping[str, Any]:
-    """The fields allowed where `location` points, followed through nested models."""
-    fields: Mapping[str, Any] = model.model_fields
-    for part in location[:-1]:
-        if isinstance(part, int) or part not in fields:
-            continue
-        annotation = fields[part].annotation
-        for candidate in (annotation, *getattr(annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                fields = candidate.model_fields
-    return fields
-
-
-_SECRET = re.compile(r"://[^\s]*")
-
-
-def _shown(value: object) -> str:
-    """A value for a message: short, and without what stands behind a URL's scheme, which may be a password."""
-    if isinstance(value, str):
-        return repr(_SECRET.sub("://...", value)[:60])
-    return repr(value) if isinstance(value, int | float | type(None)) else _kind(value)
-
-
-def _cross_check(lists: dict[str, list[Any]], problems: list[Problem]) -> None:
-    """Drop from `lists` what contradicts the rest (unknown parent, team, spider; a name used twice), and say so."""
-    teams: list[Team] = lists["teams"]
-    for name, key in (("teams", "id"), ("sources", "name"), ("rules", "id")):
-        kept: dict[str, Any] = {}
-        for item in lists[name]:
-            value = getattr(item, key)
-            if value in kept:
-                problems.append(Problem(f"{name}: {value}", f"the {key} stands twice; the first is used", "Give each its own"))
-            else:
-                kept[value] = item
-        lists[name] = list(kept.values())
-    teams = lists["teams"]
-    parents = {team.id: team.parent for team in teams}
-    for index, team in enumerate(teams):
-        if team.parent is None:
-            continue
-        seen, at = {team.id}, team.parent
-        while at is not None and at in parents and at not in seen:
-            seen.add(at)
-            at = parents[at]
-        if at is not None:
-            wrong = f"parent {team.parent!r} is not a team's id" if team.parent not in parents else "its parents form a circle"
-            problems.append(Problem(f"teams: {team.id}", wrong, _near(team.parent, parents)))
-            teams[index] = team.model_copy(update={"parent": None})
-    taken: dict[tuple[str, bool], str] = {}
-    for team in teams:
+    for place, key in zip(_LISTS, ("id", "name", "id", "key"), strict=True):
+        items, first = lists[str(place[-1])], dict[str, int]()
+        for index, item in list(items.items()):
+            if (other := first.setdefault(getattr(item, key), index)) != index:
+                named = "name" if key == "key" else key
+                wrong((*place, index, named), f"stands in {key_path((*place, other))} too, which is used", "Give each its own")
+                del items[index]
+    teams, sources, rules = lists["teams"], lists["sources"], lists["rules"]
+    _check_parents(teams, wrong, unknown)
+    taken: dict[tuple[str, bool], int] = {}
+    for index, team in teams.items():
         for alias in team.aliases:
             name = alias.text if alias.case else alias.text.casefold()
-            if not alias.needs and taken.setdefault((name, alias.case), team.id) != team.id:
-                other = taken[(name, alias.case)]
-                problems.append(Problem(f"teams: {team.id}", f"the alias {alias.text!r} is also {other}'s", "Keep it with one team, or tell them apart with needs"))
-    sources: list[Source] = lists["sources"]
-    for source in list(sources):
-        if importlib.util.find_spec(f"spiders.{source.type}") is None:
-            problems.append(Problem(f"sources: {source.name}", f"there is no spider {source.type!r}", f"Use one of: {', '.join(spider_types())}"))
-            sources.remove(source)
-        elif source.enabled and source.terms is None:
-            remedy = "Read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}"
-            problems.append(Problem(f"sources: {source.name}", "terms is missing, so it is not crawled", remedy))
-            sources.remove(source)
-    rules: list[Rule] = lists["rules"]
-    ids = {team.id for team in teams}
-    names = {source.name for source in sources}
-    for rule in list(rules):
-        unknown = [team for team in rule.teams if team != ALL and team not in ids]
-        for team_id in unknown:
-            problems.append(Problem(f"rules: {rule.id}", f"there is no team {team_id!r}", _near(team_id, ids)))
+            if not alias.needs and (other := taken.setdefault((name, alias.case), index)) != index:
+                what = f"{shown(alias.text)} is an alias of teams.{other} too, which gets it"
+                wrong(("teams", index, "aliases"), what, "Keep it with one team, or tell them apart with needs")
+    for index, source in list(sources.items()):
+        if source.type not in spider_types():
+            wrong(("sources", index, "type"), f"is {shown(source.type)}, and there is no such spider", near(source.type, spider_types()))
+            del sources[index]
+        for location, text in _strings(source.options, ("sources", index, "options")):
+            if ("://" in text or not _ADDRESSES.isdisjoint(location[3:])) and not _host(text):
+                wrong(location, f"is {shown(written(raw, location))}", "Write an address that begins with https:// or http://")
+                sources.pop(index, None)
+    ids, names = {team.id for team in teams.values()}, {source.name for source in sources.values()}
+    for index, rule in list(rules.items()):
+        for number, team_id in enumerate(rule.teams):
+            if team_id != ALL and team_id not in ids:
+                unknown(("rules", index, "teams", number), team_id, "teams", "id", ids)
+        kept = tuple(team_id for team_id in rule.teams if team_id == ALL or team_id in ids)
+        rules[index] = rule.model_copy(update={"teams": kept})
+        if not rule.teams and rule.type != "silence":
+            wrong(("rules", index, "teams"), "is an empty list", 'Name teams, or write "*" for each')
         if rule.source != ALL and rule.source not in names:
-            problems.append(Problem(f"rules: {rule.id}", f"there is no source {rule.source!r}", _near(rule.source, names)))
-            unknown.append(rule.source)
-        if unknown:
-            rules.remove(rule)
+            unknown(("rules", index, "source"), rule.source, "sources", "name", names)
+        if (rule.source != ALL and rule.source not in names) or (not kept and (rule.teams or rule.type != "silence")):
+            del rules[index]
 
 
-def _near(word: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known) or 'none'}"
+def _check_parents(teams: _Items, wrong: Callable[[Location, str, str], None], unknown: Callable[..., None]) -> None:
+    """A parent that is not there, or that leads back to its own child, is none."""
+    parents = {team.id: team.parent for team in teams.values()}
+    for index, team in teams.items():
+        if team.parent is None:
+            continue
+        if team.parent not in parents:
+            unknown(("teams", index, "parent"), team.parent, "teams", "id", parents)
+        else:
+            seen, above = set[str](), team.parent
+            while above in parents and above not in seen and above != team.id:
+                seen.add(above)
+                above = parents[above]
+            if above != team.id:
+                continue
+            wrong(
+                ("teams", index, "parent"), f"is {shown(team.parent)}, and so the team is a part of itself", "Take one of these parents out"
+            )
+        teams[index] = team.model_copy(update={"parent": None})
+
+
+_ADDRESSES = {"url", "urls", "api", "items", "site", "feeds"}
+"""Options of spiders that hold addresses."""
 
 
 def spider_types() -> list[str]:
@@ -538,4 +593,6 @@ def shipped() -> str:
     for path in (here / FILE_NAME, here.parent / FILE_NAME):
         if path.is_file():
             return path.read_text("utf-8")
-    raise ConfigError(FILE_NAME, [Problem(FILE_NAME, "is not part of this installation", "Install again: pip install employee-forum-monitor")])
+    raise ConfigError(
+        FILE_NAME, [Problem(FILE_NAME, "is not part of this installation", "Install again: pip install employee-forum-monitor")]
+    )

@@ -109,9 +109,13 @@ def _headline(event: Mapping[str, Any]) -> str:
         case "below":
             return f"sentiment is low, {value:+z.2f}"
         case "spike":
-            return f"{value:.0f} people spoke, usually {before:.3g}"
+            return f"{value:.0f} people spoke, usually {_count(before)}"
         case _:
-            return f"gone quiet, {value:.3g} posts a day, usually {before:.3g}"
+            return f"gone quiet, from {_count(before)} posts a day to {_count(value)}"
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _date(day: str) -> str:
@@ -284,7 +288,7 @@ def deliver(
                 raise DeliveryError(f"{due.target}: the process was killed at every attempt to send this", permanent=True)
             target = targets.get(due.target)
             if target is None:
-                raise DeliveryError(f"{due.target}: no longer among notify.targets in config.yaml", permanent=True)
+                raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
             send(target, compose(due.event, due.posts, config))
         except DeliveryError as error:
             down.add(due.target)

@@ -26,6 +26,9 @@ from monitor.records import ALL, DailyTrend, Gone, Mention, Post, Score, clean, 
 SCHEMA = 1
 """The number of migrations in schema.py, which is what `PRAGMA user_version` holds in an up-to-date database."""
 
+KEEP_RUNS = dt.timedelta(days=30)
+"""How long the table `runs` remembers: `deliver` alone adds 1440 rows a day."""
+
 TIMEOUT = 30.0
 """Seconds that a writer waits for another one."""
 
@@ -639,12 +642,19 @@ class Store:
     # ---- deliveries --------------------------------------------------------------------------------------------
 
     def due(self, at: dt.datetime) -> list[Due]:
-        """Messages to be sent now, oldest first: those due, and those that a killed process had begun to send."""
+        """Messages to be sent now, oldest first: those due, and those that a killed process had begun to send.
+
+        The end of an alert waits behind its beginning while that waits for its next attempt at the same target.
+        """
         found = []
         for row in self.rows(
-            """SELECT d.id, d.target, d.attempts, d.event_id FROM deliveries d
-               WHERE d.state IN ('due', 'sending') AND d.next_attempt_at <= ? ORDER BY d.event_id, d.id""",
-            (to_text(at),),
+            """SELECT d.id, d.target, d.attempts, d.event_id FROM deliveries d JOIN alert_events e ON e.id = d.event_id
+               WHERE d.state IN ('due', 'sending') AND d.next_attempt_at <= :at AND NOT EXISTS (
+                   SELECT 1 FROM deliveries waiting JOIN alert_events earlier ON earlier.id = waiting.event_id
+                   WHERE earlier.alert_id = e.alert_id AND earlier.id < e.id AND waiting.target = d.target
+                   AND waiting.state IN ('due', 'sending') AND waiting.next_attempt_at > :at)
+               ORDER BY d.event_id, d.id""",
+            {"at": to_text(at)},
         ):
             event = self.rows(
                 """SELECT e.id AS event_id, e."after" AS state, e.day AS event_day, e.at, e.reason AS event_reason, a.*
@@ -741,8 +751,10 @@ class Store:
             self.purge()
 
     def begin_run(self, step: str, source: str, at: dt.datetime) -> int:
-        """A new row in `runs`; an earlier one of the same step that never ended was killed."""
+        """A new row in `runs`; an earlier one of the same step that never ended was killed. Rows are kept for KEEP_RUNS."""
         with self.writing() as connection:
+            kept_from = to_text(at - KEEP_RUNS)
+            connection.execute("DELETE FROM runs WHERE step = ? AND source = ? AND started_at < ?", (step, source, kept_from))
             connection.execute(
                 "UPDATE runs SET ended_at = ?, outcome = 'killed' WHERE step = ? AND source = ? AND ended_at IS NULL",
                 (to_text(at), step, source),

@@ -10,7 +10,7 @@ ROBOTSTXT_OBEY = False  # Scrapy's own robots.txt middleware fetches all the sam
 ROBOTSTXT_USER_AGENT = "employee-forum-monitor"  # ours does not. This is the name that it looks for in the file.
 DOWNLOADER_MIDDLEWARES = {"spiders.politeness.Politeness": 555}  # answers pass it before RetryMiddleware (550) asks again
 COOKIES_ENABLED = False  # no session, no login, nothing that would let a site follow us or us pass a wall
-REFERER_ENABLED = True  # as a browser does; Scrapy's redirects need it
+REFERRER_POLICY = "no-referrer"  # the address that we come from may hold a token
 METAREFRESH_ENABLED = False  # a page that sends browsers on by itself is a wall or a login, not an answer
 
 # ---- how fast ----
@@ -22,7 +22,6 @@ DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"  # the spiders page by th
 DOWNLOAD_TIMEOUT = 30  # seconds; three minutes, the default, would eat a crawl's time limit
 DNS_TIMEOUT = 20  # seconds
 DOWNLOAD_MAXSIZE = 32 * 1024 * 1024  # bytes, also after decompression: no page of posts is larger, and memory is bounded
-DOWNLOAD_WARNSIZE = 0  # the warning would print the URL, which may hold a feed's token
 MEMUSAGE_LIMIT_MB = 512  # a crawl that runs away ends as failed instead of taking the machine
 REDIRECT_MAX_TIMES = 5  # what RFC 9309 asks for robots.txt; more is a loop
 
@@ -39,5 +38,5 @@ REMOTE_CONTROL_ENABLED = False  # likewise
 # ---- where posts go, and what is said ----
 ITEM_PIPELINES = {"spiders.storing.Storing": 100}
 LOG_INSTALL_ROOT_HANDLER = False  # the command line has its own
-LOG_LEVEL = "WARNING"  # INFO and DEBUG would print posts; monitor/collect.py applies it to Scrapy's loggers
+LOG_LEVEL = "ERROR"  # INFO prints posts, and warnings whole URLs; the crawl's own message says what went wrong
 STATS_DUMP = False  # counts go to the table `crawls`

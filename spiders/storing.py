@@ -35,8 +35,8 @@ class Storing:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         storing = cls(crawler)
-        # A crawl that is cut short by force closes no pipeline; monitor/collect.py then still says that the engine has stopped.
-        crawler.signals.connect(storing._flush, signals.engine_stopped)
+        # A crawl that is cut short by force closes no pipeline; monitor/collect.py then says at least that it is idle.
+        crawler.signals.connect(storing._flush, signals.spider_idle)
         return storing
 
     def open_spider(self) -> None:

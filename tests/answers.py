@@ -137,9 +137,9 @@ class Child:
         return {**json.loads(out.splitlines()[-1]), "log": log}
 
 
-def begin(folder: Path, kind: str, options: Mapping[str, object], *, now: str = NOW, contact: str = "", **source: Any) -> Child:
+def begin(folder: Path, spider: str, options: Mapping[str, object], *, now: str = NOW, contact: str = "", **source: Any) -> Child:
     """Start a crawl of a source named "s" with `folder`/config.yaml and `folder`/monitor.db."""
-    entry = {"name": "s", "type": kind, "delay": 0, "terms": TERMS, "options": options, **source}
+    entry = {"name": "s", "type": spider, "delay": 0, "terms": TERMS, "options": options, **source}
     config = {"contact": contact, "teams": [{"id": "t", "name": "Team"}], "sources": [entry]}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORUM_MONITOR_NOW": now, "NO_PROXY": "127.0.0.1"}
@@ -147,6 +147,6 @@ def begin(folder: Path, kind: str, options: Mapping[str, object], *, now: str = 
     return Child(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment))
 
 
-def crawl(folder: Path, kind: str, options: Mapping[str, object], **settings: Any) -> dict[str, Any]:
+def crawl(folder: Path, spider: str, options: Mapping[str, object], **settings: Any) -> dict[str, Any]:
     """A crawl from its beginning to its end."""
-    return begin(folder, kind, options, **settings).result()
+    return begin(folder, spider, options, **settings).result()

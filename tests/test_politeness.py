@@ -92,11 +92,11 @@ def test_crawl_delay_and_identity(tmp_path: Path) -> None:
         result = crawl(tmp_path, "feed", {"urls": [f"{forum.url}/a", f"{forum.url}/b"]}, contact="us@example.org")
     assert result["finish_reason"] == "finished"
     times = [at for at, _, _ in forum.requests]
-    assert [path for _, path, _ in forum.requests][0] == "/robots.txt" and len(times) == 3
+    assert forum.paths[0] == "/robots.txt" and len(times) == 3
     assert times[1] - times[0] >= 1.45 and times[2] - times[1] >= 1.45
     for _, _, headers in forum.requests:
         assert headers["User-Agent"].startswith("employee-forum-monitor/") and headers["User-Agent"].endswith("(+us@example.org)")
-        assert "Cookie" not in headers
+        assert "Cookie" not in headers and "Referer" not in headers
 
 
 def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:

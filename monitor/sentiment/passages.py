@@ -21,6 +21,7 @@ from __future__ import annotations
 import bisect
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
 
 from monitor.sentiment import Item
@@ -69,20 +70,25 @@ def passage(text: str, spans: Sequence[tuple[int, int]]) -> Item:
         return Item(text)
     bounds = sentences(text)
     starts = [start for start, _ in bounds]
-    named = {index for start, end in spans for index in range(bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, end))}
+    begun: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    named: set[int] = set()
+    for start, end in spans:
+        first, after = bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, end)
+        begun[first].append((start, end))
+        named.update(range(first, after))
     chosen = set(named)
     for step in (1, -1):
         if sum(_columns(text[slice(*bounds[index])]) for index in chosen) < SHORT:
             chosen |= {index + step for index in named if 0 <= index + step < len(bounds)}
     parts: list[str] = []
-    shifted: list[tuple[int, int]] = []
+    moved: list[tuple[int, int]] = []
     length = 0
     for index in sorted(chosen):
         start, end = bounds[index]
-        shifted += [(at - start + length, to - start + length) for at, to in spans if start <= at < end]
+        moved += [(at - start + length, to - start + length) for at, to in begun.get(index, ())]
         parts.append(text[start:end])
         length += end - start
-    return Item("".join(parts).rstrip(), tuple(shifted))
+    return Item("".join(parts).rstrip(), tuple(moved))
 
 
 def model_input(item: Item) -> str:
