@@ -118,8 +118,9 @@ def alert(store: Store, config: Config, *, now: dt.datetime) -> list[str]:
     """One round at `now` (aware): every rule on every series; returns a sentence for each alert that began or ended.
 
     Trends must be up to date. A series that is new, or was not watched for a time, begins with its last `for` complete
-    days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told. Raises
-    MonitorError, after all else is stored, when a rule could not be checked.
+    days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told. A post that
+    comes after its day was judged changes the trend, and nothing here. Raises MonitorError, after all else is stored,
+    when a rule could not be checked.
     """
     stored = _stored(store)
     series = _series(config)
@@ -232,8 +233,12 @@ def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: 
         what = f"the team {key[1]} in the source {key[2]}" if key[0] in rule_ids else f"the rule {key[0]}"
         reason = f"No longer watched: {what} was removed from config.yaml or switched off there. Whether it is over is not known."
         after: AlertState = "resolved" if state.name == "firing" else "normal"
-        event = (state.name, after, today, reason) if state.name in _BREACHED else None
-        steps.append(Step(*key[:1], "", *key[1:], "", after if event else state.name, today if event else state.since, None, 0, event))
+        if state.name in _BREACHED:
+            state, event = State(after, today, None), (state.name, after, today, reason)
+        else:
+            event = None
+        rule, team, source = key
+        steps.append(Step(rule, "", team, source, "", state.name, state.since, checked_day=None, streak=0, event=event))
     return steps
 
 

@@ -181,11 +181,11 @@ def _judged(
         told.append("stopped before its end; what was read is stored")
     elif spider.failures:
         reason = spider.failures[0][0]
-    elif ended == "finished":
+    elif ended == "finished" and spider.covered:
         reason = "finished"
     else:
         reason = "failed"
-        told.append(f"Scrapy ended it: {ended}")
+        told.append(f"it ended ({ended}) before all that was due was read")
     told.append(spider.summary())
     result = CrawlResult(
         finish_reason=reason,

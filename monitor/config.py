@@ -64,7 +64,7 @@ def _visible(text: str) -> str:
 
 
 def _file(path: Path) -> Path:
-    if str(path) in ("", ".") or "\0" in str(path):
+    if str(path) in ("", ".") or "\0" in str(path) or ":/" in str(path):  # Path makes one slash of two
         raise ValueError("write the path of a file")
     return Path(os.path.expanduser(path))
 
@@ -158,15 +158,8 @@ class Source(_Section):
     refresh: Seconds = 172800.0
     """Posts younger than this are looked at again for edits and deletions."""
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
-    terms: Terms | None = Field(default=None, validate_default=True)
+    terms: Terms | None = None
     """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
-
-    @field_validator("terms")
-    @classmethod
-    def _read_before_use(cls, value: Terms | None, info: ValidationInfo) -> Terms | None:
-        if value is None and info.data.get("enabled"):
-            raise ValueError("read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}")
-        return value
 
 
 class Scorer(_Section):
@@ -244,7 +237,9 @@ class Rule(_Section):
     @field_validator("recover")
     @classmethod
     def _keeps_clear(cls, value: float, info: ValidationInfo) -> float:
-        threshold, upward = info.data.get("threshold", value), info.data.get("type") in ("below", "silence")
+        if not {"type", "threshold"} <= info.data.keys():  # they have a problem of their own
+            return value
+        threshold, upward = info.data["threshold"], info.data["type"] in ("below", "silence")
         if value < threshold if upward else value > threshold:
             raise ValueError(
                 f"write a recover that is {'above' if upward else 'below'} the threshold ({threshold:g}): "
@@ -258,7 +253,7 @@ class Target(_Section):
 
     url: str | None = Field(default=None, repr=False)
     url_file: File | None = None
-    name: str = ""
+    name: str = Field(default="", max_length=100)
 
     @model_validator(mode="before")
     @classmethod
@@ -270,6 +265,13 @@ class Target(_Section):
     def _an_address(cls, value: str | None) -> str | None:
         if value is not None and value != "console" and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
             raise ValueError("write console, or an Apprise URL such as ntfy://ntfy.example.org/topic")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _no_address(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("write a name of your own, since it is shown; the address belongs in url")
         return value
 
     @model_validator(mode="after")
@@ -510,7 +512,8 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
 
     def unknown(location: Location, word: str, name: str, key: str, known: Iterable[str]) -> None:
         """`word` is no `key` of the list `name`: it was left out, or it never was there."""
-        for index, item in enumerate(written(raw, (name,)) or ()):
+        items = written(raw, (name,))
+        for index, item in enumerate(items if isinstance(items, list) else ()):
             if isinstance(item, dict) and item.get(key) == word:
                 return wrong(location, f"is {shown(word)}, which is left out for a mistake of its own", f"Correct {name}.{index} first")
         return wrong(location, f"is {shown(word)}, which is no {key} in {name}", near(word, known))
@@ -535,6 +538,10 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
         if source.type not in spider_types():
             wrong(("sources", index, "type"), f"is {shown(source.type)}, and there is no such spider", near(source.type, spider_types()))
             del sources[index]
+        if source.enabled and source.terms is None:
+            remedy = "Read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}"
+            wrong(("sources", index, "terms"), "is missing, so the source is not crawled", remedy)
+            sources.pop(index, None)
         for location, text in _strings(source.options, ("sources", index, "options")):
             if ("://" in text or not _ADDRESSES.isdisjoint(location[3:])) and not _host(text):
                 wrong(location, f"is {shown(written(raw, location))}", "Write an address that begins with https:// or http://")

@@ -189,6 +189,7 @@ def _is_letter(character: str) -> bool:
 
 
 def _joins(folded: str, at: int) -> bool:
+    """Whether the character runs on into a word beside it; a combining mark belongs to what stands before it."""
     character = folded[at]
     return _is_letter(character) or (not character.isascii() and unicodedata.category(character) in ("Mn", "Mc"))
 

@@ -68,7 +68,7 @@ def read(path: Path) -> dict[Any, Any]:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         where = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
-        raise wrong(where, f"holds the control character U+{ord(error.character):04X}", "Remove it") from None
+        raise wrong(where, f"holds the control character U+{error.character:04X}", "Remove it") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else path.name
@@ -165,7 +165,8 @@ def in_words(details: ErrorDetails, model: type[BaseModel], raw: Any, prefix: Lo
         fields = _fields(model, details["loc"])
         return Problem(key, "is not a setting", near(str(location[-1]), (f.alias or name for name, f in fields.items() if not f.exclude)))
     if error == "invalid_key":
-        return Problem(key, "is not a text", "Put the key in quotes")
+        found = key_path((*location[:-1], shown(details["input"])))
+        return Problem(found, "is a key that is not a text", "Put it in quotes (YAML reads yes, no, on and off as true or false)")
     if error == "value_error":
         remedy = str(details.get("ctx", {}).get("error", details["msg"]))
         return Problem(key, "is missing" if value is None else f"is {shown(value)}", remedy[:1].upper() + remedy[1:])

@@ -121,7 +121,7 @@ _INITIAL = (
 )
 
 DESCRIPTIONS: dict[str, str] = {
-    "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: its words are gone and stay gone.",
+    "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
     "mentions": "Where a post names a team: [start, end) character offsets into posts.text.",
     "scores": "Sentiment of a post toward a team, by one model: negative + neutral + positive = 1, value = positive - negative.",
@@ -137,7 +137,7 @@ DESCRIPTIONS: dict[str, str] = {
     "deliveries": "The outbox: one row per event and target.",
     "sources": "Every source that was ever crawled, and the days that its crawls span.",
     "covered_days": "Days of a source that a finished crawl has read.",
-    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown).",
+    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), `leftovers` (purge is due since).",
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score; deleted posts and author keys left out.",
     "v_alerts": "Alerts with the number of messages sent and unsent.",

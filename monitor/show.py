@@ -99,6 +99,8 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
     ]
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
+    if len(silent) == len(rows):
+        return Text("No team was named in these seven days. `forum-monitor doctor` says whether the sources were reached.")
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 

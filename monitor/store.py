@@ -49,9 +49,13 @@ _READING_PRAGMAS = {"data_version", "table_info", "table_xinfo", "table_list"}  
 
 
 def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
-    """SQLite's authorizer for the user's own SQL. ATTACH and VACUUM INTO write other files, which `query_only` allows."""
+    """SQLite's authorizer for the user's own SQL. ATTACH and VACUUM INTO write other files, which `query_only` allows.
+
+    A virtual table that is first used asks to update the schema, in memory; a real update of it `query_only` stops.
+    """
     fine = (
         action in _READING
+        or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
         or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
         or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS)
     )
@@ -174,7 +178,7 @@ class Store:
             if found < SCHEMA:
                 raise StoreError(f"{self.path} is empty or from an older version: `forum-monitor doctor` brings it up to date")
             return
-        self.connection.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self.connection.execute("PRAGMA synchronous = NORMAL")
         self.connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only unlinked
         self.connection.execute("PRAGMA foreign_keys = ON")
@@ -183,6 +187,18 @@ class Store:
 
             with self.writing() as connection:
                 schema.migrate(connection)
+
+    def _write_ahead(self) -> None:
+        """Turn to WAL mode. Of two processes that do so on a fresh file, SQLite fails one at once, whatever the time-out."""
+        end = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +220,10 @@ class Store:
                 f"no space is left on the disk of {self.path}: free some; everything stored before is intact and the step can run again"
             )
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            return StoreError(f"{self.path} cannot be written: check that the file, its folder and its disk are writable by this user")
+            return StoreError(
+                f"{self.path} cannot be written: check that the file, its folder and its disk are writable by this user "
+                "(SQLite needs that even to read)"
+            )
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             return StoreError(f"{self.path} is not a sound SQLite database: restore it from a backup, or name another file in config.yaml")
         if name.startswith("SQLITE_IOERR"):
@@ -373,8 +392,8 @@ class Store:
 
     def recent(self, source: str, since: dt.datetime) -> list[tuple[str, str, dt.datetime]]:
         """(native_id, thread_id or "", posted_at) of a source's living posts from `since` on, newest first: what to refresh."""
-        rows = self.rows(
-            """SELECT native_id, thread_id, posted_at FROM posts WHERE source = ? AND posted_at >= ? AND deleted_at IS NULL
+        rows = self.rows(  # "+" keeps SQLite from reading all posts of the source by the index over its ids
+            """SELECT native_id, thread_id, posted_at FROM posts WHERE +source = ? AND posted_at >= ? AND deleted_at IS NULL
                ORDER BY posted_at DESC""",
             (source, to_text(since)),
         )
@@ -547,7 +566,7 @@ class Store:
         rows = self.rows(
             """SELECT substr(posted_at, 1, 10), count(*), count(DISTINCT coalesce(author_key, thread_id, native_id)),
                 count(DISTINCT coalesce(thread_id, native_id)) FROM posts
-               WHERE source = ? AND posted_at >= ? AND deleted_at IS NULL GROUP BY 1 ORDER BY 1""",
+               WHERE +source = ? AND posted_at >= ? AND deleted_at IS NULL GROUP BY 1 ORDER BY 1""",
             (source, since.isoformat()),
         )
         return [DailyTrend(dt.date.fromisoformat(row[0]), ALL, source, model, row[1], row[2], row[3], False) for row in rows]
@@ -810,6 +829,7 @@ class Store:
         InputError tells what SQLite made of it.
         """
         end = time.monotonic() + seconds
+        self.connection.execute("PRAGMA query_only = ON")
         self.connection.set_authorizer(_only_reading)
         self.connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
         try:
@@ -825,6 +845,7 @@ class Store:
         finally:
             self.connection.set_authorizer(None)
             self.connection.set_progress_handler(None, 0)
+            self.connection.execute("PRAGMA query_only = OFF")
 
     def describe(self) -> list[dict[str, Any]]:
         """Every table and view: its columns, and what they mean."""

@@ -31,7 +31,7 @@ LANGUAGES = (
 """The languages that a post may be said to be in. Fewer would pass Danish off as Swedish; all 140 make short posts doubtful."""
 
 SURE = 0.7
-"""The confidence below which a language is unknown: above it 5 of 1,296 tweets and none of 2,635 forum posts were wrong."""
+"""The confidence below which a language is unknown. Above it 8 of 1,236 tweets and none of 2,629 forum posts got a wrong one."""
 
 
 @dataclass(slots=True)

@@ -302,8 +302,7 @@ def whole(value: object) -> TypeGuard[int]:
 def shown(url: str) -> str:
     """A URL for a message: without its query and password, which may be secrets."""
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 _UNREAD = {
@@ -325,10 +324,14 @@ def unread(error: BaseException) -> str:
 
 
 _MAX_HTML = 10 * MAX_TEXT
-_TAG = re.compile(r"<[a-zA-Z!/?]")
+_TAG = re.compile(r"<(?:!--|/?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>)")  # neither "1 < 2" nor <https://x.example> in a mail
 _OTHERS = (
     "//blockquote | //pre"
     " | //aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"  # Discourse's
+)
+
+_INLINE = " | ".join(
+    f"//{tag}" for tag in ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
 )
 
 
@@ -341,15 +344,18 @@ def plain(markup: str) -> str:
     for element in tree.xpath(_OTHERS):
         if element.getparent() is not None:
             element.drop_tree()
+    for element in tree.xpath(_INLINE):
+        element.drop_tag()  # html_text would put a space there: "Deep Seek", and amid Chinese words
     return unquoted(html_text.extract_text(tree))
 
 
 _QUOTED = re.compile(r"\s*>(?:[\s>]|$|[^\W\d_])")  # "> so", ">so", ">>", but neither ">50 % left" nor ">_<"
-_ATTRIBUTION = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb|escribió|写道)\s?[:：]\s*")
+_WROTE = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb|escribió|写道)\s?[:：]\s*")
+_ON = re.compile(r"\s*(?:On|Le|Am|El)\b.{0,200}\d.{0,200}")  # "On Friday 3 January, Ann": the beginning where it is wrapped
 
 
 def unquoted(text: str) -> str:
-    """Plain text without the lines that quote (`> so`), and without the line "Ann wrote:" that stands before them."""
+    """Plain text without the lines that quote (`> so`), and without the one or two before them that say "On 3 May Ann wrote:"."""
     kept: list[str] = []
     for line in text.splitlines():
         if not _QUOTED.match(line):
@@ -357,7 +363,7 @@ def unquoted(text: str) -> str:
             continue
         while kept and not kept[-1].strip():
             kept.pop()
-        if kept and _ATTRIBUTION.fullmatch(kept[-1]):
+        if kept and _WROTE.fullmatch(kept[-1]) and not _ON.fullmatch(kept.pop()) and kept and _ON.fullmatch(kept[-1]):
             kept.pop()
         kept.append("")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()

@@ -16,7 +16,7 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, Url, identifier, plain, whole
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, whole
 
 _PAGE = 50
 _TOPIC_PAGE = 20
@@ -135,16 +135,17 @@ class Discourse(ForumSpider):
         if post.get("post_type", 1) != 1:
             return
         if post.get("hidden") or post.get("user_deleted") or post.get("deleted_at"):
-            yield self.gone(post["id"])
+            yield self.gone(post.get("id"))
             return
-        topic, number, reply = identifier(post["topic_id"]), post.get("post_number"), post.get("reply_to_post_number")
-        title = post.get("topic_title") or title
-        text = plain(post["cooked"])
-        slug = post.get("topic_slug")
+        topic, number, reply = identifier(post.get("topic_id")), post.get("post_number"), post.get("reply_to_post_number")
+        title, cooked, slug = post.get("topic_title") or title, post.get("cooked"), post.get("topic_slug")
+        if not isinstance(cooked, str):
+            raise UnusableError("has no text")
+        text = plain(cooked)
         url = f"{self.base}/t/{slug if isinstance(slug, str) and slug else '-'}/{topic}"
         version = post.get("version")
         yield self.post(
-            native_id=post["id"],
+            native_id=post.get("id"),
             url=f"{url}/{number}" if whole(number) else url,
             text=f"{title}\n\n{text}" if number == 1 and isinstance(title, str) else text,
             posted_at=post.get("created_at"),

@@ -24,10 +24,11 @@ import feedparser
 from pydantic import Field
 from scrapy.http import Request, Response
 
-from monitor.records import Gone, Post, to_text
+from monitor.records import Gone, Post, clean, to_text
 from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
 
-_FIRST = dt.timedelta(days=30)  # a first reading covers no more, though a quiet feed may reach back for years
+_FIRST = dt.timedelta(days=30)  # a reading covers no more, though a quiet feed may reach back for years
+_BELIEVED = dt.timedelta(days=1)  # how long "not modified" is believed: Isso says so though a comment was edited or answered
 
 _GENERATED = re.compile(
     r"""(comment|commentaire|kommentar|reply|réponse)\s*\#?\s*\d+$
@@ -66,7 +67,10 @@ class Feed(ForumSpider):
     "Re: X", any title of an answer (thr:in-reply-to), and a title that only repeats how the body begins.
 
     `thread_id` is the page that an entry stands on, if its link points into a page or it says what it answers; else
-    its title without "Re:", by which mailing lists hold together; else its own id."""
+    its title without "Re:", by which mailing lists hold together; else its own id.
+
+    An entry without words is gone: that is what a deleted comment with answers leaves behind. Where a feed tells only
+    when an entry was last changed, a post that is known keeps its time of posting."""
 
     name = "feed"
     options_type = FeedOptions
@@ -78,37 +82,44 @@ class Feed(ForumSpider):
         urls = {_key(url): url for url in self.options.urls}
         self.kept = {key: kept[key] for key in urls if key in kept} if isinstance(kept, Mapping) else {}
         self.next_cursor = {"urls": dict(self.kept)}
+        self.posted = {native_id: posted_at for native_id, _, posted_at in self.recent}
+        self.open, self.since = len(urls), self.now - _FIRST
         for key, url in urls.items():
             left = self.kept.get(key, {})
+            read = self.date(left.get("read"))
             headers = {"If-None-Match": left.get("etag"), "If-Modified-Since": left.get("modified")}
-            yield self.ask(url, self.read_feed, accept=(304,), headers={name: value for name, value in headers.items() if value}, key=key)
+            headers = {name: value for name, value in headers.items() if value} if read and self.now - read < _BELIEVED else {}
+            yield self.ask(url, self.read_feed, accept=(304,), headers=headers, key=key)
 
     def read_feed(self, response: Response, key: str) -> Iterator[Post | Gone]:
         left = self.kept.get(key, {})
         until = self.date(left.get("until"))
         if response.status == 304:
-            self.next_cursor["urls"][key] = {**left, "until": to_text(self.now)}
-            self._cover(until or self.now)
+            self._done(key, until or self.now, left)
             return
         found = self._json_feed(response) if response.body.lstrip()[:1] == b"{" else self._xml_feed(response)
         if found is None:
             return
         items, read, sound = found
         met: set[str] = set()
-        posts = []
-        for post in self.each(items, lambda item: [self._post(read(item), key, met)], response.url):
-            posts.append(post)
+        oldest = None
+        for post in self.each(items, lambda item: [self._post(read(item), key, met, sound)], response.url):
+            if isinstance(post, Post) and post.date_origin == "site":
+                oldest = min(oldest or post.posted_at, post.posted_at)
             yield post
-        oldest = min((post.posted_at for post in posts if isinstance(post, Post) and post.date_origin == "site"), default=self.now)
-        self._cover(until if until and (oldest <= until or not posts) else max(oldest, self.now - _FIRST))
+        reaches = until is not None and (oldest is None or oldest <= until)
         # After a feed that was cut short, the same one must be sent again in whole.
         names = {"etag": "ETag", "modified": "Last-Modified"} if sound else {}
         headers = {name: (response.headers.get(header) or b"").decode("latin-1")[:500] for name, header in names.items()}
-        self.next_cursor["urls"][key] = {**{name: value for name, value in headers.items() if value}, "until": to_text(self.now)}
+        state = {"read": to_text(self.now), **{name: value for name, value in headers.items() if value}}
+        self._done(key, until if until and reaches else oldest or self.now, state)
 
-    def _cover(self, since: dt.datetime) -> None:
-        """Narrow the covered span to what every feed covers."""
-        self.covered = (max(since, self.covered[0]) if self.covered else since, self.now)
+    def _done(self, key: str, since: dt.datetime, state: Mapping[str, Any]) -> None:
+        """Keep what one feed left, which covers the time from `since` on. What all of them cover is covered."""
+        self.next_cursor["urls"][key] = {**state, "until": to_text(self.now)}
+        self.since, self.open = max(self.since, since), self.open - 1
+        if not self.open:
+            self.covered = (self.since, self.now)
 
     def _json_feed(self, response: Response) -> tuple[list[Any], Any, bool] | None:
         feed = self.json(response)
@@ -128,40 +139,48 @@ class Feed(ForumSpider):
         except BROKEN as error:
             self.lose(response, f"cannot be read as a feed ({type(error).__name__})")
             return None
-        if not feed.version and not feed.entries:
+        version = feed.get("version", "")
+        if not version and not feed.entries:
             markup = re.match(rb"\s*<(!doctype html|html)", response.body, re.IGNORECASE)
             self.lose(response, "gives HTML where a feed was due" if markup else "is not a feed")
             return None
         harmless = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
         sound = not feed.bozo or isinstance(feed.get("bozo_exception"), harmless)
-        return feed.entries, partial(_from_xml, author=feed.feed.get("author") if feed.version.startswith("atom") else None), sound
+        return feed.entries, partial(_from_xml, author=feed.feed.get("author") if version.startswith("atom") else None), sound
 
-    def _post(self, entry: _Entry, key: str, met: set[str]) -> Post:
+    def _post(self, entry: _Entry, key: str, met: set[str], sound: bool) -> Post | Gone:
         native_id = _told_apart(entry.native_id or entry.link, key)
         if native_id in met:
             raise UnusableError("has an id that stands twice in its feed")
+        met.add(native_id)
+        subject = _REPLY.sub("", entry.title, count=1)
+        made_up = _GENERATED.match(entry.title) is not None
+        generated = made_up or entry.parent or subject != entry.title or _repeats(entry.title, entry.body)
+        text = entry.body if generated else f"{entry.title}\n\n{entry.body}"
+        if not clean(text):
+            if not sound:
+                raise UnusableError("is cut off")
+            return self.gone(native_id)
+        title = None if made_up or entry.parent else subject
         link = next(
             (url for url in (entry.link, entry.native_id) if isinstance(url, str) and url.startswith(("http://", "https://"))), None
         )
-        subject = _REPLY.sub("", entry.title, count=1) if _REPLY.match(entry.title) else entry.title
-        generated = entry.parent or subject != entry.title or _GENERATED.match(entry.title) or _repeats(entry.title, entry.body)
-        title = None if entry.parent or _GENERATED.match(entry.title) else subject
         page = entry.page if isinstance(entry.page, str) else (link if link and urldefrag(link).fragment else None)
-        post = self.post(
+        published, edited = entry.published, entry.updated
+        if not self.date(published):
+            known = self.posted.get(native_id)
+            published = known.timestamp() if known else entry.updated
+        return self.post(
             native_id=native_id,
             url=link or shown(next(url for url in self.options.urls if _key(url) == key)),
-            text=entry.body if entry.body and generated else f"{entry.title}\n\n{entry.body}",
-            posted_at=entry.published if self.date(entry.published) else entry.updated,
-            edited_at=entry.updated if self.date(entry.published) and entry.updated != entry.published else None,
+            text=text,
+            posted_at=published,
+            edited_at=edited if self.date(edited) != self.date(published) else None,
             thread_id=urldefrag(page).url if page else (f"{key}:{title.casefold()}" if title else native_id),
             parent_id=_told_apart(entry.parent, key) if entry.parent else None,
             title=title,
             author=entry.author,
         )
-        if not post.text:
-            raise UnusableError("has no text")
-        met.add(native_id)
-        return post
 
 
 def _from_xml(entry: dict[str, Any], author: object) -> _Entry:
@@ -188,11 +207,11 @@ def _as_plain(detail: Mapping[str, Any]) -> str:
 
 
 def _from_json(item: Mapping[str, Any], feed: Mapping[str, Any], base: str) -> _Entry:
-    text, link = item.get("content_text"), item.get("url") or item.get("external_url")
+    text, title, link = item.get("content_text"), item.get("title"), item.get("url") or item.get("external_url")
     return _Entry(
         native_id=item.get("id"),
         link=urljoin(base, link) if isinstance(link, str) else None,
-        title=" ".join((item.get("title") or "").split()),
+        title=" ".join(title.split()) if isinstance(title, str) else "",
         body=unquoted(text) if isinstance(text, str) else plain(item.get("content_html") or item.get("summary") or ""),
         published=item.get("date_published"),
         updated=item.get("date_modified"),

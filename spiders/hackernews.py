@@ -92,7 +92,7 @@ class HackerNews(ForumSpider):
                 yield self.ask(url, self.read_item, essential=False, native_id=native_id, thread_id=thread_id)
 
     def read_hit(self, hit: Mapping[str, Any]) -> Iterator[Post]:
-        native_id = identifier(hit["objectID"])
+        native_id = identifier(hit.get("objectID"))
         if native_id in self.seen:
             return
         comment = hit.get("comment_text")
@@ -121,7 +121,7 @@ class HackerNews(ForumSpider):
         yield from self.each([item], partial(self.read_again, native_id=native_id, thread_id=thread_id), response.url)
 
     def read_again(self, item: Mapping[str, Any], native_id: str, thread_id: str) -> Iterator[Post]:
-        if identifier(item["id"]) != native_id:
+        if identifier(item.get("id")) != native_id:
             raise UnusableError("is another item than the one asked for")
         title = item.get("title")
         yield self._post(

@@ -16,6 +16,7 @@ METAREFRESH_ENABLED = False  # a page that sends browsers on by itself is a wall
 # ---- how fast ----
 CONCURRENT_REQUESTS = 1  # what an answer asks for (wait, stay away) is known before the next request; and a stop takes seconds
 DOWNLOAD_DELAY_JITTER = 0  # a delay, above all the site's own Crawl-delay, is a minimum
+URLLENGTH_LIMIT = 0  # nothing that is due may be dropped in silence
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"  # the spiders page by their own rules and may ask a page twice
 
 # ---- how long and how large ----

@@ -15,8 +15,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 ROOT = Path(__file__).parents[1]
 NOW = "2025-01-31T12:00:00Z"
 TERMS = {"read_on": "2025-01-01", "by": "the tests", "allows": "everything: the site is our own"}
@@ -55,6 +53,7 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 site.requests.append((time.monotonic(), self.path, dict(self.headers)))
@@ -110,15 +109,16 @@ class Site:
 _CHILD = """
 import dataclasses, json, logging, sys
 from pathlib import Path
-from monitor import clock
 from monitor.collect import collect
-from monitor.config import load
+from monitor.config import Config, Source
 from monitor.errors import MonitorError
+import spiders
+spiders.__path__ += sys.argv[3:]
 logging.basicConfig(level=logging.INFO)
-config, problems = load(Path(sys.argv[1]))
-assert not problems, problems
+contact, source = json.loads(sys.argv[2])
+config = Config(database=Path(sys.argv[1]), contact=contact, sources=(Source(**source),))
 try:
-    print(json.dumps(dataclasses.asdict(collect(config, config.sources[0], now=clock.now))))
+    print(json.dumps(dataclasses.asdict(collect(config, config.sources[0]))))
 except MonitorError as error:
     print(json.dumps({"error": str(error), "permanent": getattr(error, "permanent", None)}))
 """
@@ -137,13 +137,21 @@ class Child:
         return {**json.loads(out.splitlines()[-1]), "log": log}
 
 
-def begin(folder: Path, spider: str, options: Mapping[str, object], *, now: str = NOW, contact: str = "", **source: Any) -> Child:
-    """Start a crawl of a source named "s" with `folder`/config.yaml and `folder`/monitor.db."""
+def begin(
+    folder: Path,
+    spider: str,
+    options: Mapping[str, object],
+    *,
+    now: str = NOW,
+    contact: str = "",
+    spiders: Path | None = None,
+    **source: Any,
+) -> Child:
+    """Start a crawl of a source named "s" into `folder`/monitor.db. A folder `spiders` holds spiders besides ours."""
     entry = {"name": "s", "type": spider, "delay": 0, "terms": TERMS, "options": options, **source}
-    config = {"contact": contact, "teams": [{"id": "t", "name": "Team"}], "sources": [entry]}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORUM_MONITOR_NOW": now, "NO_PROXY": "127.0.0.1"}
-    words = [sys.executable, "-P", "-c", _CHILD, str(folder / "config.yaml")]
+    words = [sys.executable, "-P", "-c", _CHILD, str(folder / "monitor.db"), json.dumps([contact, entry])]
+    words += [str(spiders)] if spiders else []
     return Child(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment))
 
 

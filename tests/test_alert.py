@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from monitor.alert import State, advance, alert
-from monitor.config import Config, Rule, Source, Team
+from monitor.config import Config, Rule, Source, Team, Terms
 from monitor.errors import MonitorError
 from monitor.explain import representative
 from monitor.records import DailyTrend, Mention, Post, Score, text_hash
@@ -23,6 +23,7 @@ from monitor.store import Reading, Store
 
 FIRST = dt.date(2025, 1, 1)
 MODEL = "m@1"
+TERMS = Terms(read_on=FIRST, by="us", allows="all")
 DROP = {"id": "fall", "type": "drop", "for": 1, "confidence": 0.998}
 
 
@@ -112,6 +113,7 @@ def test_it_waits_for_as_many_days_as_the_rule_says(fresh_store: Store) -> None:
     seen = live(fresh_store, config, {28: -0.6, 29: -0.6, 30: 0.1, 31: -0.6, 32: -0.6, 33: -0.6})
     assert seen == ["pending", "pending", "normal", "pending", "pending", "firing"]
     assert events(fresh_store) == [("meta", "firing", "2025-02-03")]
+    assert fresh_store.rows("SELECT reason FROM alerts")[0][0].endswith("That is so for 3 days, since 2025-02-01.")
 
 
 def test_a_day_that_goes_on_may_begin_an_alert_but_never_ends_one(fresh_store: Store) -> None:
@@ -125,6 +127,13 @@ def test_a_day_that_goes_on_may_begin_an_alert_but_never_ends_one(fresh_store: S
         assert state(fresh_store) == "firing"
     alert(fresh_store, config, now=morning(31))
     assert events(fresh_store) == [("meta", "firing", "2025-01-29"), ("meta", "resolved", "2025-01-31")]
+
+
+def test_a_day_that_goes_on_must_be_surer(fresh_store: Store) -> None:
+    """A fall that is an alert of a complete day is none while its day goes on, since that is looked at again and again."""
+    say(fresh_store, {**calm(28), 28: -0.25})
+    assert alert(fresh_store, watch(DROP), now=evening(28)) == []
+    assert alert(fresh_store, watch(DROP), now=morning(29)) != []
 
 
 def test_a_day_that_goes_on_counts_once(fresh_store: Store) -> None:
@@ -176,6 +185,15 @@ def test_old_history_is_no_news(fresh_store: Store) -> None:
     assert events(fresh_store) == [("openai", "firing", "2025-04-10")]
 
 
+def test_a_day_without_posts_counts_once_the_source_is_known(fresh_store: Store) -> None:
+    """A team hardly ever named spikes from nobody; in a source watched since yesterday the same voices are no spike."""
+    spike = {"id": "many", "type": "spike"}
+    say(fresh_store, {28: 0.1}, team="rare")
+    assert alert(fresh_store, watch(spike, teams=("rare",)), now=evening(28)) == []
+    say(fresh_store, calm(28))
+    assert len(alert(fresh_store, watch(spike, teams=("rare",)), now=evening(28))) == 1
+
+
 def test_what_is_no_longer_watched_is_ended_and_told(fresh_store: Store) -> None:
     """Removing a rule or a team ends its alert with that reason, once; put back, it starts from its last days."""
     both = watch(DROP, teams=("meta", "openai"))
@@ -208,7 +226,7 @@ def test_a_source_gone_quiet_is_told_on_complete_days_only(fresh_store: Store) -
     """A rule without teams watches all that is said in a source: an empty morning is no silence, an empty day is."""
     config = watch(
         {"id": "quiet", "type": "silence", "teams": []},
-        sources=[Source(name="forum", type="discourse"), Source(name="hn", type="hackernews")],
+        sources=[Source(name=name, type="feed", terms=TERMS) for name in ("forum", "hn")],
     )
     for n in range(30):
         at = dt.datetime.combine(day(n), dt.time(12), dt.UTC)
@@ -223,7 +241,7 @@ def test_a_source_gone_quiet_is_told_on_complete_days_only(fresh_store: Store) -
 
 def test_a_source_crawled_once_a_day_is_not_silent_at_midnight(fresh_store: Store) -> None:
     """A day is complete when a crawl begun after its end has had the time to end."""
-    source = Source(name="forum", type="discourse", every=86400.0)
+    source = Source(name="forum", type="discourse", every=86400.0, terms=TERMS)
     config = watch({"id": "quiet", "type": "silence", "teams": []}, sources=[source])
     for n in range(28):
         at = dt.datetime.combine(day(n), dt.time(12), dt.UTC)

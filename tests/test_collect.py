@@ -75,6 +75,7 @@ def test_rounds_of_a_living_forum(tmp_path: Path, kind: str) -> None:
         forum.now = START + dt.timedelta(hours=24)
         second = crawl(tmp_path, kind, options(forum, kind), now="2025-01-31T08:00:00Z")
         assert (second["finish_reason"], second["counts"]["new"], second["counts"]["changed"]) == ("finished", 33, 0)
+        assert last_crawl(tmp_path)["covered_from"] == "2025-01-30T15:00:00Z"  # an hour, the overlap, before the first
         ids = [post_id for post_id in forum.posts() if forum.posts()[post_id].forum == forum_name]
         forum.edit(ids[60], "Nobody told the data crew.", forum.now)
         forum.edit(ids[0], "An opening post in other words.", forum.now)
@@ -243,6 +244,39 @@ def test_a_dead_feed_among_living_ones(tmp_path: Path) -> None:
     headers = site.requests[-1][2]
     assert headers["If-None-Match"] == '"a"' and headers["If-Modified-Since"] == "Thu, 30 Jan 2025 10:00:00 GMT"
     assert site.url not in json.dumps(last_crawl(tmp_path)["cursor"])  # an address may hold a token
+
+
+CLUMSY = """
+from spiders.discourse import Discourse
+
+class Clumsy(Discourse):
+    name = "clumsy"
+
+    def read_page(self, response, before, empty):
+        yield from super().read_page(response, before, empty)
+        raise ValueError(response.text)
+"""
+
+
+def test_a_spider_that_breaks(tmp_path: Path) -> None:
+    """An exception is told by its place and not by its words, which may quote a post; what was read is stored, the cursor stays."""
+    (tmp_path / "clumsy.py").write_text(CLUMSY, "utf-8")
+    with long_forum(pages=3) as forum:
+        result = begin(tmp_path, "clumsy", whole(forum), spiders=tmp_path).result()
+    assert result["finish_reason"] == "failed" and result["counts"]["new"] == 150
+    assert f"the spider broke on {forum.url}/posts.json (ValueError in clumsy.py line 9)" in result["message"]
+    assert result["log"] == "" and last_crawl(tmp_path)["cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("import nothing_of_this_name", "nothing_of_this_name"), ("class:", "invalid syntax"), ("", "clumsy")]
+)
+def test_a_spider_that_cannot_be_loaded(tmp_path: Path, code: str, words: str) -> None:
+    """It fails its own source with a sentence, and the crawl's row is closed."""
+    (tmp_path / "clumsy.py").write_text(code, "utf-8")
+    result = begin(tmp_path, "clumsy", {"url": "http://127.0.0.1:1"}, spiders=tmp_path).result()
+    assert "sources.s.type: the spider 'clumsy' cannot be loaded" in result["error"] and words in result["error"]
+    assert result["permanent"] and last_crawl(tmp_path)["finish_reason"] == "failed"
 
 
 def test_the_replayed_clock(monkeypatch: pytest.MonkeyPatch) -> None:

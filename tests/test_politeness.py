@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,19 @@ def test_the_crawl_says_why_nothing_was_asked(tmp_path: Path, robots: Answer, re
 
 
 def test_crawl_delay_and_identity(tmp_path: Path) -> None:
-    """Two requests are at least Crawl-delay apart, each says who asks and where to complain, and no cookie comes back."""
-    answer = Answer(FEED.format(1), headers={"Set-Cookie": "id=1"})
-    with Site({"/robots.txt": Answer("User-agent: *\nCrawl-delay: 1.5\n"), "/a": answer, "/b": answer}) as forum:
-        result = crawl(tmp_path, "feed", {"urls": [f"{forum.url}/a", f"{forum.url}/b"]}, contact="us@example.org")
+    """Requests are at least Crawl-delay apart; each says who asks and where to complain; no cookie and no referrer goes along."""
+    post = {"id": 60, "topic_id": 1, "post_number": 1, "cooked": "<p>Morale.</p>", "created_at": "2025-01-31T10:00:00Z"}
+    pages = {
+        "/posts.json": as_json({"latest_posts": [post]}, headers={"Set-Cookie": "id=1"}),
+        "/posts.json?before=60": as_json({"latest_posts": []}),
+        "/posts.json?before=10": as_json({"latest_posts": []}),
+    }
+    with Site({"/robots.txt": Answer("User-agent: *\nCrawl-delay: 1.2\n"), **pages}) as forum:
+        result = crawl(tmp_path, "discourse", {"url": forum.url}, contact="us@example.org")
     assert result["finish_reason"] == "finished"
+    assert forum.paths == ["/robots.txt", *pages]
     times = [at for at, _, _ in forum.requests]
-    assert forum.paths[0] == "/robots.txt" and len(times) == 3
-    assert times[1] - times[0] >= 1.45 and times[2] - times[1] >= 1.45
+    assert all(later - earlier >= 1.15 for earlier, later in pairwise(times))
     for _, _, headers in forum.requests:
         assert headers["User-Agent"].startswith("employee-forum-monitor/") and headers["User-Agent"].endswith("(+us@example.org)")
         assert "Cookie" not in headers and "Referer" not in headers

@@ -4,6 +4,10 @@
 the silence, while one goes on). Breach: over the last `for` days together the ratio is at most `threshold`, and so few
 posts are less likely than 1 - `confidence` (statistics.count_tails). Clear: the last day alone is at `recover` or more.
 Only complete days can be judged. `min_authors` is how many people a day must usually speak for silence to mean anything.
+
+False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
+tests/benchmarks/test_alert_rates.py with `confidence` 0.998: 0, 0.30 and 0 with `for` 1 and `min_authors` 8; 0.35, 0 and 0
+with 2 and 5.
 """
 
 from __future__ import annotations

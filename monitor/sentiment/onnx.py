@@ -2,8 +2,8 @@
 
 The promise: a score does not depend on what is scored beside it. The weights are quantised, and their scale is set anew
 by every run of the model from all that is in it: in runs of 32 texts, one label in eleven came out differently than
-alone. So each run holds one text, without padding, and the processor's cores each run their own, which on two of them is
-also the fastest of what was measured.
+alone. So each run holds one text, without padding, and each core does its own runs. On two cores that is 0.9 times the
+rate of padded runs of 32 for texts of 28 tokens, and 1.05 times for those of 50.
 """
 
 from __future__ import annotations
@@ -96,6 +96,9 @@ class OnnxScorer:
         signs = (tokenizer.cls_token_id, tokenizer.mask_token_id, tokenizer.sep_token_id)
         if None in signs or not tokenizer.is_fast or not {"input_ids"} <= set(inputs) <= {"input_ids", "attention_mask", "token_type_ids"}:
             raise self._broken("is no text classifier with a begin, an end and a mask token, and with input_ids as its input")
+        # A tokenizer's file may ask for either, and one would mix the texts of a batch, the other cut off late mentions.
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
         return _Parts(session, inputs, tokenizer, *signs)
 
     @cached_property
@@ -117,6 +120,8 @@ class OnnxScorer:
         tokens = np.array([ids], dtype=np.int64)
         given = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
         logits = parts.session.run(None, {name: given[name] for name in parts.inputs})[0][0].tolist()
+        if not all(map(math.isfinite, logits)):
+            raise ArithmeticError("the model gave no number")
         odds = [math.exp(logits[index] - max(logits)) for index in self._order]
         return Score(self.name, *(each / math.fsum(odds) for each in odds))
 

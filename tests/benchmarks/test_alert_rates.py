@@ -76,30 +76,44 @@ def firings(rule: Rule, days: list[list[DailyTrend]]) -> list[int]:
     return found
 
 
-def default(kind: str) -> Rule:
-    return Rule.model_validate({"id": kind, "type": kind})
+def rule(kind: str, **settings: object) -> Rule:
+    return Rule.model_validate({"id": kind, "type": kind, **settings})
+
+
+RULES = {
+    **{f"{kind}, defaults": rule(kind) for kind in ("below", "drop", "spike", "silence")},
+    "drop, for 1, 0.998": rule("drop", **{"for": 1, "confidence": 0.998}),
+    "drop, for 1, 0.999": rule("drop", **{"for": 1, "confidence": 0.999}),
+    "drop, for 2, 0.97": rule("drop", **{"for": 2, "confidence": 0.97}),
+    "spike, 0.999": rule("spike", confidence=0.999),
+    "silence, for 2, 5 authors": rule("silence", min_authors=5, **{"for": 2}),
+}
+VOICES = (5, 20, 100)
 
 
 def test_false_alarms() -> None:
-    """Prints the false alarms per series and year of each default rule on quiet series around -0.1."""
-    years = 20
-    print(f"\nfalse alarms per series and year, defaults, {years} quiet years\nvoices a day" + "".join(f"{kind:>10}" for kind in KINDS))
-    for voices in VOICES:
-        days = list(series(np.random.default_rng(voices), WARM + 365 * years, voices, -0.1))
-        print(f"{voices:12}" + "".join(f"{len(firings(default(kind), days)) / years:10.2f}" for kind in KINDS))
+    """Prints the false alarms per series and year of each rule on quiet series around -0.1."""
+    years = 40
+    quiet = [list(series(np.random.default_rng(voices), WARM + 365 * years, voices, -0.1)) for voices in VOICES]
+    print(f"\nfalse alarms per series and year, {years} quiet years\n{'voices a day':26}" + "".join(f"{voices:8}" for voices in VOICES))
+    for name, one in RULES.items():
+        print(f"{name:26}" + "".join(f"{len(firings(one, days)) / years:8.2f}" for days in quiet))
 
 
 def test_detection() -> None:
-    """Prints how soon the default `drop` tells of a fall that lasts."""
-    print("\nshare of falls told by `drop` within 1, 2, 3, 7 and 14 days")
-    for voices in VOICES:
-        for fall in (0.3, 0.5):
-            told = []
-            for seed in range(100):
-                draw = np.random.default_rng(seed)
-                calm, fallen = list(series(draw, WARM, voices, 0.1)), list(series(draw, WARM + 14, voices, 0.1 - fall))[WARM:]
-                told.append(min(firings(default("drop"), calm + fallen), default=99))
-            print(f"{voices:4} voices a day, lower by {fall}:" + "".join(f"{np.mean(np.array(told) < days):7.0%}" for days in (1, 2, 3, 7, 14)))
+    """Prints how soon `drop` tells of a fall that lasts."""
+    within = (1, 2, 3, 7, 14)
+    print("\nshare of lasting falls told within days" + "".join(f"{days:7}" for days in within))
+    for name in ("drop, for 1, 0.999", "drop, for 2, 0.97"):
+        for voices in VOICES:
+            for fall in (0.3, 0.5):
+                told = []
+                for seed in range(100):
+                    draw = np.random.default_rng(seed)
+                    calm, fallen = list(series(draw, WARM, voices, 0.1)), list(series(draw, WARM + 14, voices, 0.1 - fall))[WARM:]
+                    told.append(min(firings(RULES[name], calm + fallen), default=99))
+                shares = [sum(day < days for day in told) / len(told) for days in within]
+                print(f"{name:20}{voices:5} voices, -{fall}:" + "".join(f"{share:7.0%}" for share in shares))
 
 
 def test_coverage() -> None:
@@ -121,7 +135,3 @@ def test_coverage() -> None:
             reach = [margin(voice_variance(float(s), n), n, 0.975) for s in values.var(axis=1, ddof=1)]
             held.append(float((np.abs(values.mean(axis=1) - truth) <= reach).mean()))
         print(f"{name:24}" + "".join(f"{share:8.1%}" for share in held))
-
-
-KINDS = ("below", "drop", "spike", "silence")
-VOICES = (5, 20, 100)

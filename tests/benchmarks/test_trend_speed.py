@@ -37,8 +37,8 @@ def _fill(store: Store) -> None:
             scores.append((post, f"team-{team}", "m@1", "h", *shares, value, label, posted_at))
     with store.writing() as connection:
         connection.executemany(
-            """INSERT INTO posts (id, source, native_id, url, thread_id, text, author_key, posted_at, date_origin, fetched_at, kind, text_hash,
-                                  unread) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)""",
+            """INSERT INTO posts (id, source, native_id, url, thread_id, text, author_key, posted_at, date_origin, fetched_at, kind,
+                                  text_hash, unread) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)""",
             posts,
         )
         connection.executemany("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?,?,?)", scores)
