@@ -270,23 +270,26 @@ def once(ctx: click.Context) -> None:
 
 @main.command()
 @click.argument("source")
+@click.option("--try", "trial", is_flag=True, help="Ask for robots.txt and the first page only, and store nothing.")
 @click.pass_context
-def collect(ctx: click.Context, source: str) -> None:
+def collect(ctx: click.Context, source: str, trial: bool) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    with _step(ctx, "collect", source) as (config, _):
-        from monitor.collect import collect as run_crawl
-
+    with contextlib.ExitStack() as stack:
+        config = _load(ctx) if trial else stack.enter_context(_step(ctx, "collect", source))[0]
         found = config.source(source)
         if found is None:
-            raise InputError(
-                f"there is no source {source!r} in {config.path}: use one of {', '.join(s.name for s in config.sources) or 'none'}"
-            )
-        result = run_crawl(config, found, now=clock.now)
+            known = ", ".join(each.name for each in config.sources)
+            raise InputError(f"there is no source {source!r} in {config.path}: use one of {known or 'none'}")
+        from monitor import collect as crawls
+
+        result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
+    good = result.finish_reason == "finished"
     c = result.counts
-    click.echo(
-        f"collect {source}: {result.finish_reason}, {c.new} new, {c.changed} changed, {c.deleted} deleted, {result.rejected} rejected. {result.message}".strip()
-    )
-    ctx.exit(0 if result.finish_reason == "finished" else 1)
+    told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
+    if trial:
+        told = ["reached, and robots.txt allows it" if good else result.finish_reason]
+    click.echo(f"collect {source}: {', '.join(told)}. {result.message}".strip())
+    ctx.exit(0 if good else 1)
 
 
 @main.command(name="import")
@@ -365,7 +368,8 @@ def deliver(ctx: click.Context) -> None:
         done = send_due(store, config, clock=clock.now, stop=stop)
     for text in done.errors:
         click.echo(f"deliver: {text}", err=True)
-    _report(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=not (done.sent or done.waiting or done.failed))
+    idle = not (done.sent or done.waiting or done.failed)
+    _report(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)
 
 
 @main.command()

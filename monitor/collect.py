@@ -15,7 +15,7 @@ import datetime as dt
 import importlib
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +33,9 @@ from monitor.store import Counts, Store
 
 GRACE = 3.0
 """Seconds that requests under way have to end after a stop; then they are abandoned (a long Crawl-delay may hold them)."""
+
+_FIRST_PAGES = 2
+"""Answers after which an attempt has seen enough: robots.txt and the first page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = 
         began = now()
         crawl_id = store.begin_crawl(source.name, began)
         try:
-            result, cursor, covered = _crawl(config, source, store, began)
+            recent = store.recent(source.name, began - dt.timedelta(seconds=source.refresh))
+            key = load_key(config.author_key_file)
+            result, cursor, covered = _crawl(config, source, key, began, cursor=store.cursor(source.name), recent=recent)
         except BaseException as error:
             reason = "stopped" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             message = str(error) if isinstance(error, MonitorError) else type(error).__name__
@@ -75,6 +80,15 @@ def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = 
         return result
 
 
+def attempt(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> CrawlResult:
+    """Ask a source for its robots.txt and its first page as a crawl would, and keep nothing: `forum-monitor collect NAME --try`.
+
+    Raises CrawlError as `collect` does, and must likewise be called only once in a process.
+    """
+    also = {"ITEM_PIPELINES": {}, "CLOSESPIDER_PAGECOUNT": _FIRST_PAGES}
+    return _crawl(config, source, bytes(32), now(), cursor={}, recent=[], also=also)[0]
+
+
 def user_agent(config: Config) -> str:
     """How we introduce ourselves to a site."""
     contact = " ".join(config.contact.split())
@@ -82,7 +96,14 @@ def user_agent(config: Config) -> str:
 
 
 def _crawl(
-    config: Config, source: Source, store: Store, began: dt.datetime
+    config: Config,
+    source: Source,
+    key: bytes,
+    began: dt.datetime,
+    *,
+    cursor: Mapping[str, Any],
+    recent: Sequence[tuple[str, str, dt.datetime]],
+    also: Mapping[str, Any] | None = None,
 ) -> tuple[CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
     """The result, the cursor to keep (if any), and the span of post times that was read whole."""
     if not config.contact.strip() and not is_loopback_only(source):
@@ -91,7 +112,6 @@ def _crawl(
             "where the site's owner can reach you",
             permanent=True,
         )
-    key = load_key(config.author_key_file)
     settings = Settings()
     settings.setmodule("spiders.settings")
     settings.setdict(
@@ -101,6 +121,7 @@ def _crawl(
             "DOWNLOAD_DELAY": source.delay,
             "CLOSESPIDER_TIMEOUT": source.time_limit,
             "FORUM_MONITOR_DATABASE": str(config.database),
+            **(also or {}),
         },
         priority="cmdline",
     )
@@ -119,11 +140,10 @@ def _crawl(
         crawler,
         source=source.name,
         options=source.options,
-        cursor=store.cursor(source.name),
+        cursor=cursor,
         now=began,
         overlap=source.overlap,
-        refresh=source.refresh,
-        recent=store.recent(source.name, began - dt.timedelta(seconds=source.refresh)),
+        recent=recent,
         author_key=partial(author_key, key, source.name),
         kind=source.kind,
     )
@@ -181,7 +201,7 @@ def _judged(
         told.append("stopped before its end; what was read is stored")
     elif spider.failures:
         reason = spider.failures[0][0]
-    elif ended == "finished" and spider.covered:
+    elif (ended == "finished" and spider.covered) or ended == "closespider_pagecount":  # the latter ends an attempt only
         reason = "finished"
     else:
         reason = "failed"

@@ -168,7 +168,6 @@ class Scorer(_Section):
     model: str = "embedded"
     threads: int = Field(default=0, ge=0, le=256)
     """Processor threads; 0 takes all cores."""
-    batch: int = Field(default=32, ge=1, le=1024)
 
 
 RuleType = Literal["below", "drop", "spike", "silence"]
@@ -178,6 +177,8 @@ _THRESHOLDS: dict[str, tuple[float, float, float]] = {  # the smallest that make
     "spike": (1.01, 1000.0, 3.0),
     "silence": (0.0, 0.99, 0.1),
 }
+_MEASURED: dict[str, tuple[int, float]] = {"drop": (2, 0.97), "spike": (1, 0.999)}
+"""`for` and `confidence` where (1, 0.998) gave more than one false alarm per series and year: tests/benchmarks/test_alert_rates.py."""
 
 
 def _recover(rule_type: RuleType, threshold: float) -> float:
@@ -201,20 +202,26 @@ class Rule(_Section):
     """Ids of teams, or `*` for each; none at all, with type silence, for the source as a whole."""
     source: str = ALL
     min_authors: int = Field(default=8, ge=1, le=100_000)
-    for_: int = Field(default=1, ge=1, le=60, alias="for")
+    for_: int = Field(default=None, validate_default=True, ge=1, le=60, alias="for")
     """Days in a row on which the condition must hold before the alert fires."""
     threshold: float = Field(default=None, validate_default=True, allow_inf_nan=False)
     recover: float = Field(default=None, validate_default=True, allow_inf_nan=False)
     recover_for: int = Field(default=2, ge=1, le=60)
     """Complete days in a row on which the recovery threshold must hold before the alert is resolved."""
-    baseline_days: int = Field(default=28, ge=3, le=366)
-    confidence: float = Field(default=0.998, gt=0.5, lt=1)
-    """How sure the statistics must be, one-sided: 0.998 is about one false alarm in two years of daily checks."""
+    baseline_days: int = Field(default=28, ge=5, le=366)
+    confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
+    """How sure the statistics must be, one-sided. What it costs in false alarms stands in monitor/rules/<type>.py."""
 
     @field_validator("teams", mode="before")
     @classmethod
     def _one_team(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("for_", "confidence", mode="before")
+    @classmethod
+    def _as_measured(cls, value: object, info: ValidationInfo) -> object:
+        days, confidence = _MEASURED.get(info.data.get("type", "below"), (1, 0.998))
+        return value if value is not None else days if info.field_name == "for_" else confidence
 
     @field_validator("threshold", "recover", mode="before")
     @classmethod

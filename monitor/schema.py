@@ -95,7 +95,7 @@ _INITIAL = (
     """CREATE TABLE sources (source TEXT PRIMARY KEY, first_day TEXT NOT NULL, last_day TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE covered_days (day TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (day, source)) WITHOUT ROWID""",
     """CREATE VIEW v_coverage AS
-        WITH counts AS (SELECT substr(posted_at, 1, 10) AS day, source, count(*) AS posts, sum(unread) AS unread
+        WITH counts AS (SELECT substr(posted_at, 1, 10) AS day, source, count(*) AS posts, sum(unread > 0) AS unread
                         FROM posts WHERE deleted_at IS NULL GROUP BY 1, 2),
         days AS (SELECT day, source FROM counts UNION SELECT day, source FROM covered_days
                  UNION SELECT substr(started_at, 1, 10), source FROM crawls)
@@ -112,7 +112,7 @@ _INITIAL = (
     """CREATE VIEW v_posts AS
         SELECT p.id, p.source, p.native_id, p.url, p.thread_id, p.parent_id, p.title, p.text, p.language, p.posted_at, p.date_origin,
             p.edited_at, p.fetched_at, p.kind, s.team, s.model, s.negative, s.neutral, s.positive, s.value, s.label
-        FROM posts p LEFT JOIN scores s ON s.post_id = p.id WHERE p.deleted_at IS NULL""",
+        FROM posts p LEFT JOIN scores s ON s.post_id = p.id AND p.unread < 2 WHERE p.deleted_at IS NULL""",
     """CREATE VIEW v_alerts AS
         SELECT a.id, a.rule, a.type, a.team, a.source, a.state, a.day, a.fired_at, a.resolved_day, a.resolved_at, a.value, a.before,
             a.threshold, a.low, a.high, a.authors, a.posts, a.reason,
@@ -137,7 +137,8 @@ DESCRIPTIONS: dict[str, str] = {
     "deliveries": "The outbox: one row per event and target.",
     "sources": "Every source that was ever crawled, and the days that its crawls span.",
     "covered_days": "Days of a source that a finished crawl has read.",
-    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), `leftovers` (purge is due since).",
+    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
+    "`leftovers` (since when words that are gone linger in the index).",
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score; deleted posts and author keys left out.",
     "v_alerts": "Alerts with the number of messages sent and unsent.",
@@ -231,7 +232,7 @@ COLUMNS: dict[str, str] = {
     "title": "the thread's title",
     "type": "the rule's type",
     "unchanged": "posts known as they were",
-    "unread": "1 until the post is understood",
+    "unread": "0 understood, 1 not yet, 2 reworded since: its scores are of older words and count nowhere",
     "v_coverage.unread": "posts not yet understood",
     "unsent": "messages that wait, or were given up",
     "url": "the post's address",

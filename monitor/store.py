@@ -263,7 +263,7 @@ class Store:
     def save_posts(self, batch: Iterable[Post | Gone]) -> Counts:
         """Insert, update or delete a batch in one transaction; the same batch again changes nothing.
 
-        A post whose words changed is unread again and loses its mentions and scores; one whose other fields changed
+        A post whose words changed is unread again and its mentions and scores count no more; one whose other fields changed
         is only brought up to date. A tombstone is never filled again, and a post that is gone before it was ever seen
         leaves one, so that the order in which two pages of a site arrive changes nothing. The last of two posts with
         one key wins. Text and title are stored as `records.clean` leaves them.
@@ -324,13 +324,24 @@ class Store:
         self._mark_dirty(connection, old["id"])
         if reworded:
             connection.execute("DELETE FROM mentions WHERE post_id = ?", (old["id"],))
-            connection.execute("DELETE FROM scores WHERE post_id = ?", (old["id"],))
+            # The shown model's scores stay until the new words are read, and count nowhere (unread = 2): what it is
+            # to read of the new words is often what it has read already.
+            connection.execute("DELETE FROM scores WHERE post_id = ? AND model <> ?", (old["id"], self.model))
             self._note_leftovers(connection)
         connection.execute(
             """UPDATE posts SET url = :url, thread_id = :thread_id, parent_id = :parent_id, title = :title, author_key = :author_key,
                 posted_at = :posted_at, date_origin = :date_origin, edited_at = :edited_at, kind = :kind, text = :text,
-                text_hash = :digest, fetched_at = :fetched_at, unread = :unread OR unread OR title IS NOT :title WHERE id = :id""",
-            {**fields, "text": text, "digest": digest, "fetched_at": to_text(post.fetched_at), "unread": reworded, "id": old["id"]},
+                text_hash = :digest, fetched_at = :fetched_at, language = CASE WHEN :reworded THEN :language ELSE language END,
+                unread = CASE WHEN :reworded THEN 2 WHEN unread THEN unread ELSE title IS NOT :title END WHERE id = :id""",
+            {
+                **fields,
+                "text": text,
+                "digest": digest,
+                "fetched_at": to_text(post.fetched_at),
+                "reworded": reworded,
+                "language": _utf8(post.language),
+                "id": old["id"],
+            },
         )
         self._mark_dirty(connection, old["id"])
         counts.changed += 1
@@ -483,7 +494,9 @@ class Store:
                         for team, (digest, s) in reading.scores.items()
                     ],
                 )
-                connection.execute("UPDATE posts SET unread = 0, language = ? WHERE id = ?", (reading.language, reading.post_id))
+                connection.execute(
+                    "UPDATE posts SET unread = 0, language = coalesce(?, language) WHERE id = ?", (reading.language, reading.post_id)
+                )
                 self._mark_dirty(connection, reading.post_id)
                 stored += 1
         return stored
@@ -493,13 +506,6 @@ class Store:
     def dirty_days(self) -> dict[tuple[str, str], int]:
         """(day, team) whose trend has to be computed anew, with the number of marks seen (see `replace_trends`)."""
         return {(row[0], row[1]): row[2] for row in self.rows("SELECT day, team, marks FROM dirty_days")}
-
-    def score_span(self) -> tuple[str, str] | None:
-        """First and last day of any scored post, or None."""
-        row = self.rows(
-            "SELECT min(day), max(day) FROM (SELECT min(posted_at) AS day FROM posts UNION ALL SELECT max(posted_at) FROM posts)"
-        )[0]
-        return (str(row[0])[:10], str(row[1])[:10]) if row[0] else None
 
     def voices(self, first: dt.date, last: dt.date, *, team: str | None = None) -> list[tuple[str, str, str, str, str, str, str, float]]:
         """What employees' voices said on the UTC days `first`..`last`: one row per (post, team, model).
@@ -515,7 +521,7 @@ class Store:
                     coalesce(p.author_key, 'thread:' || p.source || ':' || coalesce(p.thread_id, p.native_id)),
                     p.source || ':' || coalesce(p.thread_id, p.native_id), s.label, s.value
                 FROM posts p JOIN scores s ON s.post_id = p.id
-                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND (? IS NULL OR s.team = ?)
+                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2 AND (? IS NULL OR s.team = ?)
                 ORDER BY p.posted_at, p.source, p.native_id""",
                 (first.isoformat(), f"{last}T24", team, team),
             )
@@ -582,7 +588,7 @@ class Store:
         rows = self.rows(
             """SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, s.value, s.label, length(p.text) AS length FROM posts p
                JOIN scores s ON s.post_id = p.id WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
-               AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL ORDER BY p.posted_at, p.id""",
+               AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2 ORDER BY p.posted_at, p.id""",
             (team, model, source, source, first.isoformat(), f"{last}T24"),
         )
         return [dict(row) for row in rows]
@@ -689,7 +695,8 @@ class Store:
         rows = self.rows(
             """SELECT p.url, p.text, p.posted_at, p.source, s.label, s.value FROM alert_posts x JOIN alerts a ON a.id = x.alert_id
                JOIN posts p ON p.id = x.post_id AND p.deleted_at IS NULL
-               LEFT JOIN scores s ON s.post_id = p.id AND s.team = a.team AND s.model = a.model WHERE x.alert_id = ? ORDER BY x.position""",
+               LEFT JOIN scores s ON s.post_id = p.id AND s.team = a.team AND s.model = a.model AND p.unread < 2
+               WHERE x.alert_id = ? ORDER BY x.position""",
             (alert_id,),
         )
         return [dict(row) for row in rows]
@@ -887,7 +894,7 @@ class Store:
 
     def counts(self) -> str:
         """A few words on how much is stored."""
-        row = self.rows("SELECT count(*) FILTER (WHERE deleted_at IS NULL), coalesce(sum(unread), 0) FROM posts")[0]
+        row = self.rows("SELECT count(*) FILTER (WHERE deleted_at IS NULL), count(*) FILTER (WHERE unread) FROM posts")[0]
         return f"{row[0]} posts, {row[1]} of them not yet understood"
 
     def outbox(self) -> tuple[int, int]:

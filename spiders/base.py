@@ -71,8 +71,8 @@ class ForumSpider(scrapy.Spider):
     """One source's crawl. Constructor arguments (all by name) become attributes:
 
     `source` its name; `options` as written in config.yaml (CrawlError when wrong); `cursor` what the last crawl left;
-    `now` the time of this crawl; `overlap` and `refresh` in seconds; `recent` (native id, thread id or "", posted_at) of
-    stored posts younger than `refresh`, newest first; `author_key` hashes a name; `kind` of its posts.
+    `now` the time of this crawl; `overlap` in seconds; `recent` (native id, thread id or "", posted_at) of stored posts
+    that are young enough to be looked at again, newest first; `author_key` hashes a name; `kind` of its posts.
     A spider fills `next_cursor` and `covered` (first and last time of posting that it read whole).
     """
 
@@ -89,7 +89,6 @@ class ForumSpider(scrapy.Spider):
         cursor: Mapping[str, Any],
         now: dt.datetime,
         overlap: float,
-        refresh: float,
         recent: Sequence[tuple[str, str, dt.datetime]],
         author_key: Callable[[str], str],
         kind: Kind,
@@ -100,7 +99,6 @@ class ForumSpider(scrapy.Spider):
         self.cursor = cursor
         self.now = now
         self.overlap = dt.timedelta(seconds=overlap)
-        self.refresh = dt.timedelta(seconds=refresh)
         self.recent = recent
         self.author_key = author_key
         self.kind = kind
@@ -242,7 +240,7 @@ class ForumSpider(scrapy.Spider):
     ) -> Post:
         """A post of whatever the site gave. Raises UnusableError when it has no id, text or web address.
 
-        Times are epoch seconds or ISO text (UTC without a zone). Without a usable `posted_at` the time of fetching stands.
+        Times are as `date` takes them. Without a usable `posted_at` the time of fetching stands.
         """
         if not isinstance(text, str):
             raise UnusableError("has no text")
@@ -270,9 +268,14 @@ class ForumSpider(scrapy.Spider):
         return Gone(self.source, identifier(native_id))
 
     def date(self, value: object) -> dt.datetime | None:
-        """A time that the site gave, in UTC; None when there is none, or none that can be: before 1980, or over a day ahead."""
+        """A time that the site gave as epoch seconds or ISO text (UTC without a zone), or an aware time, in UTC.
+
+        None when there is none, or none that can be: before 1980, or over a day ahead.
+        """
         try:
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, dt.datetime):
+                found = value
+            elif isinstance(value, int | float) and not isinstance(value, bool):
                 found = dt.datetime.fromtimestamp(value, dt.UTC)
             elif isinstance(value, str):
                 found = dt.datetime.fromisoformat(value.strip())

@@ -1,8 +1,8 @@
 """Any Discourse forum, through its public JSON: /posts.json backwards from the newest post, /t/ID.json for what changed.
 
 The promise: every public post since the last crawl's newest id, and within the overlap before its time, is read once
-or more; an edit or a deletion of a post younger than `refresh` is seen at the next crawl. Written after Discourse's own
-source: since 2025 `before=N` gives the 50 posts below N; earlier the public ones among the ids N-49..N, maybe none.
+or more; an edit or a deletion of a post younger than `refresh` is seen at the next crawl. Discourse's own source
+of today answers `before=N` with the 50 posts below N, older ones with the public posts among the ids N-49..N, maybe none.
 """
 
 from __future__ import annotations
@@ -127,9 +127,14 @@ class Discourse(ForumSpider):
     def read_later(self, response: Response) -> Iterator[Post | Gone]:
         """The posts of a topic beyond those that came with it."""
         data = self.json(response)
-        stream = data.get("post_stream") if data else None
+        if data is None:
+            return
+        stream = data.get("post_stream")
         posts = stream.get("posts") if isinstance(stream, Mapping) else None
-        yield from self.each(posts if isinstance(posts, list) else [], self.read_post, response.url)
+        if isinstance(posts, list):
+            yield from self.each(posts, self.read_post, response.url)
+        else:
+            self.lose(response, "holds no list `post_stream.posts`")
 
     def read_post(self, post: Mapping[str, Any], title: object = None) -> Iterator[Post | Gone]:
         if post.get("post_type", 1) != 1:

@@ -79,12 +79,12 @@ class Feed(ForumSpider):
 
     async def start(self) -> AsyncIterator[Request]:
         kept = self.cursor.get("urls")
-        urls = {_key(url): url for url in self.options.urls}
-        self.kept = {key: kept[key] for key in urls if key in kept} if isinstance(kept, Mapping) else {}
+        self.urls = {_key(url): url for url in self.options.urls}
+        self.kept = {key: kept[key] for key in self.urls if key in kept} if isinstance(kept, Mapping) else {}
         self.next_cursor = {"urls": dict(self.kept)}
         self.posted = {native_id: posted_at for native_id, _, posted_at in self.recent}
-        self.open, self.since = len(urls), self.now - _FIRST
-        for key, url in urls.items():
+        self.open, self.since = len(self.urls), self.now - _FIRST
+        for key, url in self.urls.items():
             left = self.kept.get(key, {})
             read = self.date(left.get("read"))
             headers = {"If-None-Match": left.get("etag"), "If-Modified-Since": left.get("modified")}
@@ -166,16 +166,15 @@ class Feed(ForumSpider):
             (url for url in (entry.link, entry.native_id) if isinstance(url, str) and url.startswith(("http://", "https://"))), None
         )
         page = entry.page if isinstance(entry.page, str) else (link if link and urldefrag(link).fragment else None)
-        published, edited = entry.published, entry.updated
-        if not self.date(published):
-            known = self.posted.get(native_id)
-            published = known.timestamp() if known else entry.updated
+        published, updated = self.date(entry.published), self.date(entry.updated)
+        if updated and not published:
+            published = min(updated, self.posted.get(native_id, updated))
         return self.post(
             native_id=native_id,
-            url=link or shown(next(url for url in self.options.urls if _key(url) == key)),
+            url=link or shown(self.urls[key]),
             text=text,
             posted_at=published,
-            edited_at=edited if self.date(edited) != self.date(published) else None,
+            edited_at=updated if updated and published and to_text(updated) > to_text(published) else None,
             thread_id=urldefrag(page).url if page else (f"{key}:{title.casefold()}" if title else native_id),
             parent_id=_told_apart(entry.parent, key) if entry.parent else None,
             title=title,

@@ -95,14 +95,14 @@ class HackerNews(ForumSpider):
         native_id = identifier(hit.get("objectID"))
         if native_id in self.seen:
             return
-        comment = hit.get("comment_text")
-        title = hit.get("story_title") if isinstance(comment, str) else hit.get("title")
+        comment = isinstance(hit.get("comment_text"), str)
+        title = hit.get("story_title" if comment else "title")
         yield self._post(
             native_id,
-            own_title=None if isinstance(comment, str) else title,
-            body=comment if isinstance(comment, str) else hit.get("story_text"),
+            own_title=None if comment else title,
+            body=hit.get("comment_text" if comment else "story_text"),
             posted_at=hit.get("created_at_i"),
-            thread_id=hit.get("story_id") if isinstance(comment, str) else native_id,
+            thread_id=hit.get("story_id") if comment else native_id,
             parent_id=hit.get("parent_id"),
             title=html.unescape(title) if isinstance(title, str) else None,
             author=hit.get("author"),

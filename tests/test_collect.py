@@ -77,13 +77,13 @@ def test_rounds_of_a_living_forum(tmp_path: Path, kind: str) -> None:
         assert (second["finish_reason"], second["counts"]["new"], second["counts"]["changed"]) == ("finished", 33, 0)
         assert last_crawl(tmp_path)["covered_from"] == "2025-01-30T15:00:00Z"  # an hour, the overlap, before the first
         ids = [post_id for post_id in forum.posts() if forum.posts()[post_id].forum == forum_name]
-        forum.edit(ids[60], "Nobody told the data crew.", forum.now)
+        forum.edit(ids[100], "Nobody told the data crew.", forum.now)
         forum.edit(ids[0], "An opening post in other words.", forum.now)
         forum.delete(ids[61])
         third = crawl(tmp_path, kind, {**options(forum, kind), "refresh_limit": 1000}, now="2025-01-31T08:30:00Z")
         assert (third["counts"]["new"], third["counts"]["changed"], third["counts"]["deleted"]) == (0, 2, 1)
     texts = dict(rows(tmp_path, "SELECT native_id, text FROM posts"))
-    assert texts[str(ids[60])] == "Nobody told the data crew."
+    assert texts[str(ids[100])] == "Nobody told the data crew."
     assert texts[str(ids[0])] == "About 0\n\nAn opening post in other words."
     assert texts[str(ids[61])] == ""
     assert len(texts) == 130

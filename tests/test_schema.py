@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor import schema, store
+from monitor.errors import StoreError
 from monitor.records import Gone, Mention, Post, Score
 from monitor.store import Counts, Reading, Store
 
@@ -65,7 +66,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     """Half a schema would never be finished: all is rolled back, and the next start begins anew."""
     with monkeypatch.context() as patch:
         patch.setattr(schema, "_INITIAL", (*schema._INITIAL, "CREATE TABLE half (", "CREATE TABLE never (a)"))
-        with pytest.raises(store.StoreError):
+        with pytest.raises(StoreError):
             Store(tmp_path / "monitor.db")
     assert sqlite3.connect(tmp_path / "monitor.db").execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     with Store(tmp_path / "monitor.db") as opened:

@@ -42,7 +42,7 @@ recorded = pytest.mark.skipif(not SHARED.exists(), reason="the recorded answers 
 def make(kind: str, options: Mapping[str, Any] | None = None, **given: Any) -> Any:
     """A spider as monitor/collect.py makes it, its author key a readable one."""
     spider, defaults = SPIDERS[kind]
-    given = {"cursor": {}, "now": NOW, "overlap": 3600.0, "refresh": 172800.0, "recent": [], "kind": "voice", **given}
+    given = {"cursor": {}, "now": NOW, "overlap": 3600.0, "recent": [], "kind": "voice", **given}
     return spider(source="s", options=defaults if options is None else options, author_key=lambda name: f"key of {name}", **given)
 
 
@@ -379,16 +379,20 @@ def test_what_only_tells_its_last_change() -> None:
     """Where a feed gives `updated` alone, an edited post keeps the day on which it was written; without words it is gone."""
     entry = "<entry><id>urn:{0}</id><title>Comment #{0}</title><updated>{1}</updated><content>{2}</content></entry>"
     body = (
-        entry.format(1, "2025-01-31T10:00:00Z", "Other words.")
+        entry.format(4, "", "Undated.")
+        + entry.format(1, "2025-01-31T10:00:00Z", "Other words.")
         + entry.format(2, "2025-01-31T10:00:00Z", "")
         + entry.format(3, "2025-01-31T09:00:00Z", "New.")
     )
     written = dt.datetime(2025, 1, 30, 22, tzinfo=dt.UTC)
-    spider = make("feed", recent=[("urn:1", "", written), ("urn:2", "", written)])
+    spider = make("feed", recent=[("urn:1", "", written), ("urn:2", "", written), ("urn:4", "", written)])
     request = begin(spider)[0]
-    edited, gone, new = posts_of(read(request, answer(request, f'<feed xmlns="http://www.w3.org/2005/Atom">{body}</feed>'.encode())))
+    undated, edited, gone, new = posts_of(
+        read(request, answer(request, f'<feed xmlns="http://www.w3.org/2005/Atom">{body}</feed>'.encode()))
+    )
     assert gone == Gone("s", "urn:2")
-    assert isinstance(edited, Post) and isinstance(new, Post)
+    assert isinstance(edited, Post) and isinstance(new, Post) and isinstance(undated, Post)
+    assert (undated.date_origin, undated.edited_at) == ("fetched", None)  # so the store keeps what it knows
     assert (edited.posted_at, edited.edited_at) == (written, dt.datetime(2025, 1, 31, 10, tzinfo=dt.UTC))
     assert (new.posted_at, new.edited_at, new.date_origin) == (dt.datetime(2025, 1, 31, 9, tzinfo=dt.UTC), None, "site")
 

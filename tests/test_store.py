@@ -80,13 +80,14 @@ def test_saving_a_batch_again_changes_nothing(fresh_store: Store) -> None:
 
 
 def test_an_edited_post_is_read_anew(fresh_store: Store) -> None:
-    """New words make a post unread, take its mentions and scores away, and mark the days that these had counted in."""
+    """New words make a post unread; its mentions and scores count nowhere from then on, and the days that they had counted in are marked."""
     fresh_store.save_posts([post()])
     understand(fresh_store)
     computed(fresh_store)
     assert fresh_store.save_posts([post(text="Never mind", edited_at=NOW)]) == Counts(changed=1)
     assert [found.text for found in fresh_store.unread(9)] == ["Never mind"]
-    assert one(fresh_store, "SELECT (SELECT count(*) FROM scores) + (SELECT count(*) FROM mentions)") == 0
+    assert one(fresh_store, "SELECT (SELECT count(team) FROM v_posts) + (SELECT count(*) FROM mentions)") == 0
+    assert fresh_store.voices(NOW.date(), NOW.date()) == []
     assert fresh_store.dirty_days().keys() == {("2025-01-23", "openai")}
     assert fresh_store.rows("SELECT rowid FROM posts_fts WHERE posts_fts MATCH 'fine'") == []
 
@@ -156,7 +157,7 @@ def test_a_post_that_is_gone_stays_gone_in_any_order(tmp_path: Path, order: list
     """A deletion seen before, between or after what stale pages still show ends in the same store: one tombstone without words."""
     path = tmp_path / "monitor.db"
     path.unlink(missing_ok=True)
-    items = [post(text="one"), post(text="two"), Gone("hn", "1"), Gone("hn", "1"), post("2"), post("2")]
+    items: list[Post | Gone] = [post(text="one"), post(text="two"), Gone("hn", "1"), Gone("hn", "1"), post("2"), post("2")]
     with Store(path) as store:
         for place in order:
             store.save_posts([items[place]])
@@ -735,7 +736,7 @@ with Store(path) as store:
             assert store.check() == []
             store.connection.execute("INSERT INTO posts_fts (posts_fts) VALUES ('integrity-check')")
             assert store.rows("SELECT thread_id FROM posts WHERE thread_id IS NOT NULL GROUP BY 1 HAVING count(*) <> 50") == []
-            understood = "SELECT count(*) FROM posts p JOIN scores s ON s.post_id = p.id WHERE p.unread"
+            understood = "SELECT count(*) FROM v_posts v JOIN posts p ON p.id = v.id WHERE p.unread AND v.team IS NOT NULL"
             assert one(store, understood) == 0
             batches = one(store, "SELECT count(DISTINCT thread_id) FROM posts")
     assert batches > 10

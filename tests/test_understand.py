@@ -99,6 +99,17 @@ def test_the_same_words_are_scored_once(fresh_store: Store) -> None:
     assert (done.posts, done.scored, done.known, later.scored, later.known) == (5, 1, 2, 0, 1)
 
 
+def test_an_edit_elsewhere_in_the_post_is_not_scored_again(fresh_store: Store) -> None:
+    """What the model reads of an edited post, if it is what it has read before, keeps its score without another run."""
+    fresh_store.save_posts([post(1, f"OpenAI is good {FILLER}. The old end {FILLER}.")])
+    run(fresh_store, FakeScorer())
+    fresh_store.save_posts([post(1, f"OpenAI is good {FILLER}. Another end {FILLER}.")])
+    assert fresh_store.voices(NOON.date(), NOON.date()) == []
+    later = run(fresh_store, FakeScorer())
+    assert (later.posts, later.scored, later.known) == (1, 0, 1)
+    assert scores(fresh_store) == {("1", "openai"): "positive"}
+
+
 def test_other_aliases_read_every_post_again_and_score_only_what_is_new(fresh_store: Store) -> None:
     """A team added to config.yaml is found in old posts; the scores of the others are taken over, not computed again."""
     fresh_store.save_posts([post(1, f"OpenAI is good {FILLER}. DeepSeek is bad {FILLER}.")])
