@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import __version__, clock
-from monitor.errors import ConfigError, InputError, MonitorError
+from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -283,13 +283,15 @@ def collect(ctx: click.Context, source: str, trial: bool) -> None:
         from monitor import collect as crawls
 
         result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
-    good = result.finish_reason == "finished"
-    c = result.counts
-    told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
-    if trial:
-        told = ["reached, and robots.txt allows it" if good else result.finish_reason]
-    click.echo(f"collect {source}: {', '.join(told)}. {result.message}".strip())
-    ctx.exit(0 if good else 1)
+        good = result.finish_reason == "finished"
+        c = result.counts
+        told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
+        if trial:
+            told = ["reached, and robots.txt allows it" if good else result.finish_reason]
+        text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
+        if not good:
+            raise CrawlError(text)
+    click.echo(text)
 
 
 @main.command(name="import")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import load
+from monitor.demo.forum import DemoForum, load_posts
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -178,6 +179,21 @@ def test_doctor_tells_what_is_fine_and_what_is_not(understood: Path, write_confi
     assert done.returncode == 1
     lines = {line[6:].split(":")[0]: line[:4].strip() for line in done.stdout.splitlines()}
     assert lines["store"] == "ok" and lines["model"] == "ok" and lines["source dead"] == "LOOK"
+
+
+def test_trying_a_source_stores_nothing(write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path) -> None:
+    """`collect --try` asks for robots.txt and a page, says how that went, and leaves no database."""
+    with DemoForum(load_posts()) as forum:
+        terms = {"read_on": "2025-01-01", "by": "a test", "allows": "all"}
+        write_config(sources=[{"name": "staff", "type": "discourse", "terms": terms, "options": {"url": forum.discourse_url}}])
+        done = forum_monitor("collect", "staff", "--try")
+        assert done.returncode == 0, done.stderr
+        assert "reached" in done.stdout
+        assert [request.path for request in forum.requests] == ["/robots.txt", "/posts.json"]
+    assert not (tmp_path / "monitor.db").exists()
+    done = forum_monitor("collect", "staff", "--try")
+    assert done.returncode == 1
+    assert "refuses the connection" in done.stderr
 
 
 def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: Path) -> None:
