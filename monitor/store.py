@@ -470,19 +470,19 @@ class Store:
     def save_readings(self, readings: Iterable[Reading], *, model: str, at: dt.datetime) -> int:
         """Store what `model` understood, in one transaction. Returns how many posts that were.
 
-        A post whose words changed meanwhile is left unread. Scores that another model gave are kept beside.
+        A post whose words changed meanwhile is left unread. Scores that another model gave to these words are kept beside.
         """
         stored = 0
         with self.writing() as connection:
             for reading in readings:
                 row = connection.execute(
-                    "SELECT 1 FROM posts WHERE id = ? AND text_hash = ? AND deleted_at IS NULL", (reading.post_id, reading.text_hash)
+                    "SELECT unread FROM posts WHERE id = ? AND text_hash = ? AND deleted_at IS NULL", (reading.post_id, reading.text_hash)
                 ).fetchone()
                 if row is None:
                     continue
                 self._mark_dirty(connection, reading.post_id)
                 connection.execute("DELETE FROM mentions WHERE post_id = ?", (reading.post_id,))
-                connection.execute("DELETE FROM scores WHERE post_id = ? AND model = ?", (reading.post_id, model))
+                connection.execute("DELETE FROM scores WHERE post_id = ? AND (model = ? OR ? = 2)", (reading.post_id, model, row["unread"]))
                 connection.executemany(
                     "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?)",
                     [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions],
@@ -521,7 +521,8 @@ class Store:
                     coalesce(p.author_key, 'thread:' || p.source || ':' || coalesce(p.thread_id, p.native_id)),
                     p.source || ':' || coalesce(p.thread_id, p.native_id), s.label, s.value
                 FROM posts p JOIN scores s ON s.post_id = p.id
-                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2 AND (? IS NULL OR s.team = ?)
+                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
+                AND (? IS NULL OR s.team = ?)
                 ORDER BY p.posted_at, p.source, p.native_id""",
                 (first.isoformat(), f"{last}T24", team, team),
             )
@@ -588,7 +589,8 @@ class Store:
         rows = self.rows(
             """SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, s.value, s.label, length(p.text) AS length FROM posts p
                JOIN scores s ON s.post_id = p.id WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
-               AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2 ORDER BY p.posted_at, p.id""",
+               AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
+               ORDER BY p.posted_at, p.id""",
             (team, model, source, source, first.isoformat(), f"{last}T24"),
         )
         return [dict(row) for row in rows]

@@ -93,7 +93,7 @@ def _settings(forum: DemoForum, hook: WebHook, **more: Any) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "sources": sources,
-        "rules": [{"id": "fall", "type": "drop", "min_authors": 5}],
+        "rules": [{"id": "fall", "type": "drop", "min_authors": 5, "for": 1}],
         "notify": {"targets": [hook.url], "retry_after": 1},
         "schedule": {"collect": 2, "understand": 2, "trend": 2, "alert": 2, "deliver": 2},
         "scorer": {"threads": 1},

@@ -80,7 +80,7 @@ def test_saving_a_batch_again_changes_nothing(fresh_store: Store) -> None:
 
 
 def test_an_edited_post_is_read_anew(fresh_store: Store) -> None:
-    """New words make a post unread; its mentions and scores count nowhere from then on, and the days that they had counted in are marked."""
+    """New words make a post unread; its mentions and scores count nowhere from then on, and the days they counted in are marked."""
     fresh_store.save_posts([post()])
     understand(fresh_store)
     computed(fresh_store)
@@ -271,6 +271,15 @@ def test_another_reader_reads_everything_again(fresh_store: Store) -> None:
     assert understand(fresh_store, model="other@2") == 2
     assert [row[:] for row in fresh_store.rows("SELECT model, count(*) FROM scores GROUP BY 1")] == [("other@2", 2), (MODEL, 2)]
     assert fresh_store.model == "other@2"
+
+
+def test_scores_of_older_words_never_count_again(fresh_store: Store) -> None:
+    """A post that was reworded, and is then read by another model first, has no score left of the words that are gone."""
+    fresh_store.save_posts([post()])
+    understand(fresh_store)
+    fresh_store.save_posts([post(text="Never mind")])
+    understand(fresh_store, model="other@2")
+    assert [row[3] for row in fresh_store.voices(DAY, DAY)] == ["other@2"]
 
 
 def test_what_a_model_has_scored_is_found_again(fresh_store: Store) -> None:
