@@ -311,9 +311,8 @@ def import_(ctx: click.Context, file: Path, source: str) -> None:
     if len(result.rejected) > 20:
         click.echo(f"... and {len(result.rejected) - 20} more lines", err=True)
     c = result.counts
-    click.echo(
-        f"import {source}: {c.new} new, {c.changed} changed, {c.unchanged} unchanged, {len(result.rejected)} lines rejected. {result.note}".strip()
-    )
+    told = [f"{c.new} new", f"{c.changed} changed", f"{c.unchanged} unchanged", f"{len(result.rejected)} lines rejected"]
+    click.echo(f"import {source}: {', '.join(told)}. {result.note}".strip())
 
 
 @main.command()

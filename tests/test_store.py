@@ -20,10 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor import store as store_module
 from monitor.errors import Busy, InputError, NewerSchema, StoreError
 from monitor.records import DailyTrend, Gone, Mention, Post, Score, text_hash
-from monitor.store import Counts, Reading, Step, Store
+from monitor.store import SCHEMA, Counts, Reading, Step, Store, connection, runs
 
 NOW = dt.datetime(2025, 1, 23, 12, tzinfo=dt.UTC)
 DAY = NOW.date()
@@ -218,7 +217,7 @@ def test_the_end_of_a_crawl_purges_what_has_lingered(fresh_store: Store, tmp_pat
 
     crawl()
     assert fresh_store.fact("leftovers")
-    monkeypatch.setattr(store_module, "PURGE_AFTER", dt.timedelta(0))
+    monkeypatch.setattr(runs, "PURGE_AFTER", dt.timedelta(0))
     crawl()
     assert fresh_store.fact("leftovers") is None and b"zebra" not in files(tmp_path)
 
@@ -465,7 +464,7 @@ def test_a_query_only_reads(fresh_store: Store, tmp_path: Path, sql: str, read_o
         assert not store.connection.in_transaction
         assert store.query("SELECT count(*) AS n FROM posts") == [{"n": 1}]
     assert not elsewhere.exists() and fresh_store.snapshot() == before
-    assert [row[0] for row in fresh_store.rows("PRAGMA user_version")] == [store_module.SCHEMA]
+    assert [row[0] for row in fresh_store.rows("PRAGMA user_version")] == [SCHEMA]
     assert fresh_store.save_posts([post("2")]) == Counts(new=1)
 
 
@@ -591,8 +590,8 @@ def apart(tmp_path: Path, mount: str, program: str) -> str:
     words = ["unshare", "-rm", "sh", "-c"]
     if not shutil.which("unshare") or subprocess.run([*words, mount], cwd=tmp_path, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount in a namespace of his own")
-    root = Path(store_module.__file__).parents[1]
-    begin = f"import sys; sys.path.insert(0, {str(root)!r})\nfrom tests.test_store import *\npath = Path('apart/monitor.db')\n"
+    root = Path(__file__).parent
+    begin = f"import sys; sys.path.insert(0, {str(root)!r})\nfrom test_store import *\npath = Path('apart/monitor.db')\n"
     done = subprocess.run(
         [*words, f'{mount} && exec "$0" -c "$1"', sys.executable, begin + program],
         cwd=tmp_path,
@@ -647,10 +646,8 @@ with Store(path, read_only=True) as store:
 def child(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     """Start a Python program beside this one, with the names of this file and `path`; it waits until its input ends with a line."""
     started = []
-    root = Path(store_module.__file__).parents[1]
-    begin = (
-        f"import sys; sys.path.insert(0, {str(root)!r})\nfrom tests.test_store import *\npath = Path({str(tmp_path / 'monitor.db')!r})\n"
-    )
+    root = Path(__file__).parent
+    begin = f"import sys; sys.path.insert(0, {str(root)!r})\nfrom test_store import *\npath = Path({str(tmp_path / 'monitor.db')!r})\n"
 
     def start(program: str) -> subprocess.Popen[str]:
         words = [sys.executable, "-c", f"{begin}print('ready', flush=True); input()\n{program}"]
@@ -754,6 +751,6 @@ with Store(path) as store:
 def test_a_database_that_is_held_is_told_after_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup program that sits on the file is a sentence and not a hang, for writers and at opening."""
     with Store(tmp_path / "monitor.db") as holder:
-        monkeypatch.setattr(store_module, "TIMEOUT", 0.2)
+        monkeypatch.setattr(connection, "TIMEOUT", 0.2)
         with holder.writing(), Store(tmp_path / "monitor.db") as other, pytest.raises(Busy, match="held by another process"):
             other.save_posts([post()])

@@ -1,0 +1,26 @@
+"""The only folder that speaks SQL: one SQLite database in WAL mode, short writes, and nothing half done.
+
+Every write is one transaction that begins IMMEDIATE (a deferred one that reads first fails beside another writer
+whatever the time-out) and ends whole or not at all, so that a process may be killed between any two of them. What a
+write changes in a day's figures is marked in `dirty_days` in the same transaction: `trend` can never miss it.
+"""
+
+from __future__ import annotations
+
+from monitor.store.alerts import Alerts, Due, Step
+from monitor.store.connection import SCHEMA, TIMEOUT
+from monitor.store.posts import PURGE_AFTER, Counts
+from monitor.store.queries import Queries
+from monitor.store.readings import Reading, Readings, Unread
+from monitor.store.runs import KEEP_RUNS, Runs
+from monitor.store.trends import Trends
+
+__all__ = ["KEEP_RUNS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "Step", "Store", "Unread"]
+
+
+class Store(Runs, Readings, Trends, Alerts, Queries):
+    """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
+
+    Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another
+    process writes for longer than TIMEOUT seconds.
+    """

@@ -1,0 +1,163 @@
+"""Questions of people: posts by words, their own SQL, figures with coverage, the state of the store."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import re
+import sqlite3
+import time
+from typing import Any
+
+from monitor.errors import InputError
+from monitor.records import clean
+from monitor.store.connection import Connection
+
+# Thai to Khmer, and everything from the CJK radicals to Hangul: written without spaces, or with what belongs to a word
+# stuck to it, so the search index, which cuts words at spaces, does not find a part of a run of them.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+_READING_PRAGMAS = {"data_version", "table_info", "table_xinfo", "table_list"}  # the first is the search index's own question
+
+
+def _only_reading(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+    """SQLite's authorizer for the user's own SQL. ATTACH and VACUUM INTO write other files, which `query_only` allows.
+
+    A virtual table that is first used asks to update the schema, in memory; a real update of it `query_only` stops.
+    """
+    fine = (
+        action in _READING
+        or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
+        or (action == sqlite3.SQLITE_FUNCTION and second != "load_extension")
+        or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS)
+    )
+    return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
+
+
+class Queries(Connection):
+    """Reading only. The user's SQL can neither write nor run without end."""
+
+    def posts(self, team: str, *, since: dt.date | None = None, label: str | None = None, source: str | None = None,
+              search: str | None = None, limit: int = 50) -> list[dict[str, Any]]:  # fmt: skip
+        """Posts about a team, newest first: what v_posts says of them."""
+        sql = "SELECT * FROM v_posts WHERE team = :team AND model = :model"
+        if since:
+            sql += " AND posted_at >= :since"
+        if label:
+            sql += " AND label = :label"
+        if source:
+            sql += " AND source = :source"
+        parameters = {"team": team, "model": self.model, "since": since.isoformat() if since else None, "label": label, "source": source}
+        indexed = []
+        for number, word in enumerate(clean(search or "")[:200].split()):
+            if _UNSPACED.search(word) or not any(character.isalnum() for character in word):
+                sql += f" AND text LIKE :word{number} ESCAPE '\\'"
+                parameters[f"word{number}"] = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+            else:
+                indexed.append('"' + word.replace('"', '""') + '"')
+        if indexed:
+            sql += " AND id IN (SELECT rowid FROM posts_fts WHERE posts_fts MATCH :match)"
+            parameters["match"] = " ".join(indexed)
+        sql += " ORDER BY posted_at DESC, id DESC LIMIT :limit"
+        return [dict(row) for row in self.rows(sql, {**parameters, "limit": limit})]
+
+    def query(self, sql: str, limit: int = 10_000, seconds: float = 60.0) -> list[dict[str, Any]]:
+        """The user's own SQL: at most `limit` rows, read-only whatever it says, stopped after `seconds`.
+
+        InputError tells what SQLite made of it.
+        """
+        end = time.monotonic() + seconds
+        self.connection.execute("PRAGMA query_only = ON")
+        self.connection.set_authorizer(_only_reading)
+        self.connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+        try:
+            with contextlib.closing(self.connection.execute(sql)) as cursor:
+                return [dict(row) for row in cursor.fetchmany(limit)]
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name == "SQLITE_AUTH":
+                raise InputError("the query would do more than read, which `query` never does: write one SELECT") from None
+            if name == "SQLITE_INTERRUPT":
+                raise InputError(f"the query was stopped after {seconds:g} s: narrow it, for example to a range of days") from None
+            raise InputError(f"the query failed: {error}; tables and views are listed by `forum-monitor query --tables`") from None
+        finally:
+            self.connection.set_authorizer(None)
+            self.connection.set_progress_handler(None, 0)
+            self.connection.execute("PRAGMA query_only = OFF")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every table and view: its columns, and what they mean."""
+        from monitor.schema import DESCRIPTIONS
+
+        return [
+            {"name": name, "columns": ", ".join(row["name"] for row in self.rows(f"PRAGMA table_info({name})")), "meaning": meaning}
+            for name, meaning in DESCRIPTIONS.items()
+        ]
+
+    def daily(self, team: str, first: str, last: str) -> list[dict[str, Any]]:
+        """v_daily of a team over all sources by the model in use, newest first; days are ISO text, both included."""
+        rows = self.rows(
+            "SELECT * FROM v_daily WHERE team = ? AND source = '*' AND model = ? AND day BETWEEN ? AND ? ORDER BY day DESC",
+            (team, self.model, first, last),
+        )
+        return [dict(row) for row in rows]
+
+    def team_alerts(self, team: str, limit: int = 5) -> list[dict[str, Any]]:
+        """v_alerts of a team, newest first."""
+        return [dict(row) for row in self.rows("SELECT * FROM v_alerts WHERE team = ? ORDER BY id DESC LIMIT ?", (team, limit))]
+
+    def firing_teams(self) -> dict[str, list[str]]:
+        """The rules that are firing now, by team."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows("SELECT team, rule FROM alerts WHERE state = 'firing' ORDER BY id"):
+            found.setdefault(row[0], []).append(row[1])
+        return found
+
+    def coverage(self, first: dt.date, last: dt.date) -> float | None:
+        """The share in [0, 1] of the source days in `first`..`last` that a finished crawl has read; None when none was crawled."""
+        row = self.rows(
+            """WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT date(day, '+1 day') FROM days WHERE day < ?)
+               SELECT avg(EXISTS (SELECT 1 FROM covered_days c WHERE c.day = days.day AND c.source = s.source))
+               FROM days JOIN sources s ON days.day BETWEEN s.first_day AND s.last_day""",
+            (first.isoformat(), last.isoformat()),
+        )[0]
+        return None if row[0] is None else float(row[0])
+
+    def counts(self) -> str:
+        """A few words on how much is stored."""
+        row = self.rows("SELECT count(*) FILTER (WHERE deleted_at IS NULL), count(*) FILTER (WHERE unread) FROM posts")[0]
+        return f"{row[0]} posts, {row[1]} of them not yet understood"
+
+    def outbox(self) -> tuple[int, int]:
+        """Messages that wait to be sent, and messages that were given up."""
+        row = self.rows(
+            "SELECT count(*) FILTER (WHERE state IN ('due', 'sending')), count(*) FILTER (WHERE state = 'failed') FROM deliveries"
+        )[0]
+        return int(row[0]), int(row[1])
+
+    def check(self) -> list[str]:
+        """What is wrong with the database, by SQLite's own examination; empty when it is sound."""
+        found = [str(row[0]) for row in self.rows("PRAGMA quick_check") if row[0] != "ok"]
+        return found + [f"{row[0]} row {row[1]} refers to a missing {row[2]}" for row in self.rows("PRAGMA foreign_key_check")]
+
+    def snapshot(self) -> str:
+        """A digest of everything that is the store's meaning and not the time of writing: two equal stores have equal snapshots."""
+        digest = hashlib.sha256()
+        for sql in (
+            """SELECT source, native_id, url, thread_id, parent_id, title, text, language, author_key,
+                CASE WHEN deleted_at IS NULL THEN posted_at END, kind FROM posts ORDER BY 1, 2""",
+            """SELECT p.source, p.native_id, m.team, m.start, m."end" FROM mentions m JOIN posts p ON p.id = m.post_id
+               ORDER BY 1, 2, 4, 3""",
+            """SELECT p.source, p.native_id, s.team, s.model, s.input_hash, round(s.value, 4) FROM scores s
+               JOIN posts p ON p.id = s.post_id ORDER BY 1, 2, 3, 4""",
+            "SELECT day, team, source, model, posts, authors, threads, sufficient, round(mean, 4) FROM daily_trends ORDER BY 1, 2, 3, 4",
+            'SELECT rule, team, source, "before", "after", day FROM alert_events ORDER BY 1, 2, 3, 6, 5',
+            """SELECT target, d.state, e.rule, e.team, e.day FROM deliveries d JOIN alert_events e ON e.id = d.event_id
+               ORDER BY 1, 3, 4, 5, 2""",
+        ):
+            for row in self.rows(sql):
+                digest.update(repr(tuple(row)).encode("utf-8", "replace"))
+        return digest.hexdigest()

@@ -1,0 +1,106 @@
+"""When each step and crawl ran, how it ended, and from where the next crawl goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.records import from_text, to_text
+from monitor.store.connection import storable
+from monitor.store.posts import PURGE_AFTER, Counts, Posts
+
+KEEP_RUNS = dt.timedelta(days=30)
+"""How long the table `runs` remembers: `deliver` alone adds 1440 rows a day."""
+
+
+class Runs(Posts):
+    """The tables `crawls`, `sources`, `covered_days` and `runs`. The end of a crawl also purges what its deletions left."""
+
+    def cursor(self, source: str) -> dict[str, Any]:
+        """What the source's last crawl that kept a cursor left for the next one; empty at first."""
+        rows = self.rows("SELECT cursor FROM crawls WHERE source = ? AND cursor IS NOT NULL ORDER BY id DESC LIMIT 1", (source,))
+        return dict(json.loads(rows[0][0])) if rows else {}
+
+    def begin_crawl(self, source: str, at: dt.datetime) -> int:
+        """A new row in `crawls`; one of this source that never ended was killed, and is closed as such."""
+        with self.writing() as connection:
+            connection.execute(
+                """UPDATE crawls SET ended_at = ?, finish_reason = 'killed', message = 'the process ended without a word'
+                   WHERE source = ? AND ended_at IS NULL""",
+                (to_text(at), source),
+            )
+            day = to_text(at)[:10]
+            connection.execute(
+                "INSERT INTO sources VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET last_day = max(last_day, excluded.last_day)",
+                (source, day, day),
+            )
+            return int(connection.execute("INSERT INTO crawls (source, started_at) VALUES (?, ?)", (source, to_text(at))).lastrowid or 0)
+
+    def end_crawl(
+        self,
+        crawl_id: int,
+        at: dt.datetime,
+        *,
+        finish_reason: str,
+        counts: Counts,
+        rejected: int = 0,
+        requests: int = 0,
+        cursor: Mapping[str, Any] | None = None,
+        covered: tuple[dt.datetime, dt.datetime] | None = None,
+        message: str = "",
+    ) -> None:
+        """Close a crawl. `cursor` is kept for the next one when given; `covered` is the span of post times that it read whole.
+
+        What deleted and reworded posts left in the search index is purged once it is older than PURGE_AFTER.
+        """
+        with self.writing() as connection:
+            row = connection.execute("SELECT source FROM crawls WHERE id = ?", (crawl_id,)).fetchone()
+            connection.execute(
+                """UPDATE crawls SET ended_at = ?, finish_reason = ?, new = ?, changed = ?, unchanged = ?, deleted = ?, rejected = ?,
+                    requests = ?, cursor = ?, covered_from = ?, covered_to = ?, message = ? WHERE id = ?""",
+                (
+                    to_text(at), finish_reason, counts.new, counts.changed, counts.unchanged, counts.deleted, rejected, requests,
+                    json.dumps(cursor) if cursor is not None else None,
+                    to_text(covered[0]) if covered else None, to_text(covered[1]) if covered else None, storable(message[:500]), crawl_id,
+                ),
+            )  # fmt: skip
+            if covered and finish_reason == "finished":
+                first, last = (moment.astimezone(dt.UTC).date() for moment in covered)
+                days = [(first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+                connection.executemany("INSERT OR IGNORE INTO covered_days VALUES (?, ?)", [(day, row["source"]) for day in days])
+                connection.execute("UPDATE sources SET first_day = min(first_day, ?) WHERE source = ?", (first.isoformat(), row["source"]))
+        leftovers = self.fact("leftovers")
+        if leftovers and dt.datetime.now(dt.UTC) - from_text(leftovers) > PURGE_AFTER:
+            self.purge()
+
+    def begin_run(self, step: str, source: str, at: dt.datetime) -> int:
+        """A new row in `runs`; an earlier one of the same step that never ended was killed. Rows are kept for KEEP_RUNS."""
+        with self.writing() as connection:
+            kept_from = to_text(at - KEEP_RUNS)
+            connection.execute("DELETE FROM runs WHERE step = ? AND source = ? AND started_at < ?", (step, source, kept_from))
+            connection.execute(
+                "UPDATE runs SET ended_at = ?, outcome = 'killed' WHERE step = ? AND source = ? AND ended_at IS NULL",
+                (to_text(at), step, source),
+            )
+            row = (step, source, to_text(at))
+            return int(connection.execute("INSERT INTO runs (step, source, started_at) VALUES (?, ?, ?)", row).lastrowid or 0)
+
+    def end_run(self, run_id: int, at: dt.datetime, *, outcome: str, message: str = "") -> None:
+        """Close a run: outcome is ok, failed, timed out or stopped."""
+        with self.writing() as connection:
+            connection.execute(
+                "UPDATE runs SET ended_at = ?, outcome = ?, message = ? WHERE id = ?",
+                (to_text(at), outcome, storable(message[:500]), run_id),
+            )
+
+    def last_runs(self) -> dict[tuple[str, str], dt.datetime]:
+        """When each (step, source) last began."""
+        rows = self.rows("SELECT step, source, max(started_at) FROM runs GROUP BY step, source")
+        return {(row[0], row[1]): from_text(row[2]) for row in rows}
+
+    def last_crawls(self) -> dict[str, sqlite3.Row]:
+        """The newest crawl of each source."""
+        return {row["source"]: row for row in self.rows("SELECT * FROM crawls WHERE id IN (SELECT max(id) FROM crawls GROUP BY source)")}

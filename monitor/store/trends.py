@@ -1,0 +1,93 @@
+"""Scores by voice out, daily trends in; and which days have to be computed anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+from monitor.records import ALL, DailyTrend
+from monitor.store.connection import Connection
+
+_TREND_COLUMNS = (
+    "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
+    "negative_share, neutral_share, positive_share, variance"
+)
+
+
+class Trends(Connection):
+    """The tables `daily_trends` and `dirty_days`."""
+
+    def dirty_days(self) -> dict[tuple[str, str], int]:
+        """(day, team) whose trend has to be computed anew, with the number of marks seen (see `replace_trends`)."""
+        return {(row[0], row[1]): row[2] for row in self.rows("SELECT day, team, marks FROM dirty_days")}
+
+    def voices(self, first: dt.date, last: dt.date, *, team: str | None = None) -> list[tuple[str, str, str, str, str, str, str, float]]:
+        """What employees' voices said on the UTC days `first`..`last`: one row per (post, team, model).
+
+        Each is (day, team, source, model, voice, thread, label, value). `voice` is the author's key; a post without a
+        known author shares one voice with the others of its thread, since nothing says that they are different people.
+        Press is left out. Ordered by post, so that sums are the same at every run.
+        """
+        return [
+            tuple(row)
+            for row in self.rows(
+                """SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model,
+                    coalesce(p.author_key, 'thread:' || p.source || ':' || coalesce(p.thread_id, p.native_id)),
+                    p.source || ':' || coalesce(p.thread_id, p.native_id), s.label, s.value
+                FROM posts p JOIN scores s ON s.post_id = p.id
+                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
+                AND (? IS NULL OR s.team = ?)
+                ORDER BY p.posted_at, p.source, p.native_id""",
+                (first.isoformat(), f"{last}T24", team, team),
+            )
+        ]
+
+    def replace_trends(self, done: Mapping[tuple[str, str], int], trends: Iterable[DailyTrend]) -> None:
+        """Put `trends` in place of all rows of the (day, team) pairs in `done`, in one transaction.
+
+        A pair stays dirty when it was marked again since `done` was read from `dirty_days`.
+        """
+        with self.writing() as connection:
+            connection.executemany("DELETE FROM daily_trends WHERE day = ? AND team = ?", list(done))
+            connection.executemany(
+                "DELETE FROM dirty_days WHERE day = ? AND team = ? AND marks <= ?", [(*pair, marks) for pair, marks in done.items()]
+            )
+            connection.executemany(
+                f"INSERT INTO daily_trends ({_TREND_COLUMNS}) VALUES ({','.join('?' * 15)})",
+                [
+                    (t.day.isoformat(), t.team, t.source, t.model, t.posts, t.authors, t.threads, t.sufficient, t.mean, t.low, t.high,
+                     t.negative_share, t.neutral_share, t.positive_share, t.variance)
+                    for t in trends
+                ],
+            )  # fmt: skip
+
+    def mark_all_dirty(self) -> None:
+        """Mark every (day, team) that has scores or trends, so that the next `trend` builds everything anew."""
+        with self.writing() as connection:
+            connection.execute(
+                """INSERT INTO dirty_days SELECT DISTINCT substr(p.posted_at, 1, 10), s.team, 1 FROM scores s
+                   JOIN posts p ON p.id = s.post_id
+                   UNION SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true
+                   ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+            )
+
+    def trends(self, *, team: str | None = None, source: str | None = None, model: str, since: dt.date | None = None) -> list[DailyTrend]:
+        """Stored daily trends by team, source and day. Days without a post have no row."""
+        rows = self.rows(
+            f"""SELECT {_TREND_COLUMNS} FROM daily_trends WHERE model = ? AND (? IS NULL OR team = ?) AND (? IS NULL OR source = ?)
+                AND day >= ? ORDER BY team, source, day""",
+            (model, team, team, source, source, since.isoformat() if since else ""),
+        )
+        return [
+            DailyTrend(**{**dict(row), "day": dt.date.fromisoformat(row["day"]), "sufficient": bool(row["sufficient"])}) for row in rows
+        ]
+
+    def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
+        """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None."""
+        rows = self.rows(
+            """SELECT substr(posted_at, 1, 10), count(*), count(DISTINCT coalesce(author_key, thread_id, native_id)),
+                count(DISTINCT coalesce(thread_id, native_id)) FROM posts
+               WHERE +source = ? AND posted_at >= ? AND deleted_at IS NULL GROUP BY 1 ORDER BY 1""",
+            (source, since.isoformat()),
+        )
+        return [DailyTrend(dt.date.fromisoformat(row[0]), ALL, source, model, row[1], row[2], row[3], False) for row in rows]
