@@ -114,13 +114,13 @@ def follow(state: State, days: Sequence[DailyTrend], rule: Rule, *, open_day: dt
         yield state, event, verdict
 
 
-def alert(store: Store, config: Config, *, now: dt.datetime) -> list[str]:
+def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: bool = False) -> list[str]:
     """One round at `now` (aware): every rule on every series; returns a sentence for each alert that began or ended.
 
     Trends must be up to date. A series that is new, or was not watched for a time, begins with its last `for` complete
-    days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told. A post that
-    comes after its day was judged changes the trend, and nothing here. Raises MonitorError, after all else is stored,
-    when a rule could not be checked.
+    days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told, unless
+    `keep_unwatched`. A post that comes after its day was judged changes the trend, and nothing here. Raises
+    MonitorError, after all else is stored, when a rule could not be checked.
     """
     stored = _stored(store)
     series = _series(config)
@@ -131,7 +131,7 @@ def alert(store: Store, config: Config, *, now: dt.datetime) -> list[str]:
         state = stored.get(key) or State("normal", today, None)
         states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
     histories = _histories(store, series, states, today)
-    steps, failed = _unwatched(stored, series, config, today), []
+    steps, failed = [] if keep_unwatched else _unwatched(stored, series, config, today), []
     for key, rule in series.items():
         try:
             judged = list(follow(states[key], histories[key], rule, open_day=open_days[key]))

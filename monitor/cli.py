@@ -61,8 +61,13 @@ def main(ctx: click.Context, config_path: str | None) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     ctx.obj = config_path
-    if os.environ.get("FORUM_MONITOR_CHILD"):
+    if _is_child():
         _stop_with_daemon()
+
+
+def _is_child() -> bool:
+    """Whether the daemon, or `once`, runs this process."""
+    return bool(os.environ.get("FORUM_MONITOR_CHILD"))
 
 
 def _stop_with_daemon() -> None:
@@ -86,7 +91,12 @@ def _load(ctx: click.Context, *, quiet: bool = False) -> Config:
     if not quiet:
         for problem in problems:
             click.echo(f"{config.path.name}: {problem} (left out; the rest goes on)", err=True)
+    ctx.meta[_BROKEN] = bool(problems)
     return config
+
+
+_BROKEN = "monitor.config_is_broken"
+"""In a command's `meta`: whether something in config.yaml had to be left out."""
 
 
 @contextlib.contextmanager
@@ -116,7 +126,7 @@ def _step(ctx: click.Context, step: str, source: str = "") -> Iterator[tuple[Con
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on a terminal, nothing elsewhere. What it yields is called with (done, total)."""
-    if not sys.stderr.isatty() or os.environ.get("FORUM_MONITOR_CHILD"):
+    if not sys.stderr.isatty() or _is_child():
         yield None
         return
     from rich.console import Console
@@ -130,7 +140,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def _report(text: str, *, idle: bool) -> None:
     """A step's last line; under the daemon a step that found nothing to do is silent, so that its log stays readable."""
-    if not (idle and os.environ.get("FORUM_MONITOR_CHILD")):
+    if not (idle and _is_child()):
         click.echo(text)
 
 
@@ -219,11 +229,11 @@ def _target_problems(config: Config) -> list[Any]:
     from monitor.errors import DeliveryError, Problem
 
     found = []
-    for index, target in enumerate(config.notify.targets):
+    for target in config.notify.targets:
         try:
             resolve(target)
         except DeliveryError as error:
-            found.append(Problem(f"notify.targets.{index}", str(error), "Write console, or an Apprise URL such as ntfy://ntfy.sh/topic"))
+            found.append(Problem("notify.targets", str(error), "Write console, or an Apprise URL such as ntfy://ntfy.sh/topic"))
     return found
 
 
@@ -260,12 +270,12 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def once(ctx: click.Context) -> None:
     """Run the whole chain a single time: collect from every source, understand, trend, alert, deliver."""
-    from monitor.daemon import CHAIN, run_once
+    from monitor.daemon import run_once
 
     config = _load(ctx)
     failed = run_once(config, sys.stderr.isatty())
     if failed:
-        raise MonitorError(f"{', '.join(failed)} did not end well; the reason stands above. The rest was done ({', '.join(CHAIN)}).")
+        raise MonitorError(f"{', '.join(failed)} did not end well; the reason stands above. Everything else was done.")
 
 
 @main.command()
@@ -274,12 +284,15 @@ def once(ctx: click.Context) -> None:
 @click.pass_context
 def collect(ctx: click.Context, source: str, trial: bool) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    with contextlib.ExitStack() as stack:
-        config = _load(ctx) if trial else stack.enter_context(_step(ctx, "collect", source))[0]
-        found = config.source(source)
-        if found is None:
-            known = ", ".join(each.name for each in config.sources)
-            raise InputError(f"there is no source {source!r} in {config.path}: use one of {known or 'none'}")
+    config = _load(ctx)
+    found = config.source(source)
+    if found is None:
+        known = ", ".join(each.name for each in config.sources)
+        raise InputError(f"there is no source {source!r} in {config.path}: use one of {known or 'none'}")
+    if found.terms is None:
+        remedy = f"read what the site allows and write it down as sources.{source}.terms in {config.path.name}"
+        raise CrawlError(f"{source} is not crawled before a person has read its terms: {remedy}", permanent=True)
+    with contextlib.nullcontext() if trial else _step(ctx, "collect", source):
         from monitor import collect as crawls
 
         result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
@@ -300,12 +313,12 @@ def collect(ctx: click.Context, source: str, trial: bool) -> None:
 @click.pass_context
 def import_(ctx: click.Context, file: Path, source: str) -> None:
     """Take in posts that you lawfully hold: JSON lines or CSV, plain or gzipped; `-` reads JSON lines from standard input."""
-    with _step(ctx, "import", source) as (config, store):
-        from monitor.importing import import_file
-        from monitor.privacy import load_key
+    from monitor.importing import check_source, import_file
+    from monitor.privacy import load_key
 
-        with _progress(f"import {source}") as progress:
-            result = import_file(store, file, source, key=load_key(config.author_key_file), now=clock.now(), progress=progress)
+    check_source(source)
+    with _step(ctx, "import", source) as (config, store), _progress(f"import {source}") as progress:
+        result = import_file(store, file, source, key=load_key(config.author_key_file), now=clock.now(), progress=progress)
     for line, reason in result.rejected[:20]:
         click.echo(f"{file}, line {line}: {reason}", err=True)
     if len(result.rejected) > 20:
@@ -350,7 +363,8 @@ def alert(ctx: click.Context) -> None:
     with _step(ctx, "alert") as (config, store):
         from monitor.alert import alert as check_rules
 
-        told = check_rules(store, config, now=clock.now())
+        # What a slip of the pen left out is not taken for what somebody switched off.
+        told = check_rules(store, config, now=clock.now(), keep_unwatched=ctx.meta[_BROKEN])
     for text in told:
         click.echo(f"alert: {text}")
     if not told:
@@ -366,7 +380,8 @@ def deliver(ctx: click.Context) -> None:
 
     stop = stop_on_sigterm()
     with _step(ctx, "deliver") as (config, store):
-        done = send_due(store, config, clock=clock.now, stop=stop)
+        logged = _is_child() and not sys.stdout.isatty()
+        done = send_due(store, config, clock=clock.now, stop=stop, logged=logged)
     for text in done.errors:
         click.echo(f"deliver: {text}", err=True)
     idle = not (done.sent or done.waiting or done.failed)
@@ -399,10 +414,12 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: st
 
     config = _load(ctx, quiet=form is not None)
     on = day.date() if day else clock.now().date()
+    if not 1980 <= on.year <= 9000:
+        raise InputError(f"--day {on} is no day on which a forum could have been read")
     with Store(config.database, read_only=True) as store:
         if team is None:
             rows = tables.overview(store, config, on)
-            _emit(rows, form, lambda: tables.overview_table(rows, on))
+            _emit(rows, form, lambda: tables.overview_table(rows, on, store.firing(on)))
         else:
             days = tables.team_days(store, config, _team(config, team), on)
             _emit(days, form, lambda: tables.team_view(store, config, _team(config, team), days))
@@ -410,7 +427,7 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: st
 
 @main.command()
 @click.argument("team")
-@click.option("--days", default=7, show_default=True, help="How far back.")
+@click.option("--days", type=click.IntRange(1, 36_500), default=7, show_default=True, help="How far back.")
 @click.option("--label", type=click.Choice(["negative", "neutral", "positive"]))
 @click.option("--source", metavar="NAME", help="One source only.")
 @click.option("--search", metavar="WORDS", help="Posts that hold all of these words.")
@@ -425,7 +442,7 @@ def posts(
     from monitor.store import Store
 
     config = _load(ctx, quiet=form is not None)
-    since = clock.now().date() - dt.timedelta(days=max(0, days - 1))
+    since = clock.now().date() - dt.timedelta(days=days - 1)
     with Store(config.database, read_only=True) as store:
         rows = store.posts(_team(config, team), since=since, label=label, source=source, search=search, limit=limit)
     _emit(rows, form, lambda: tables.posts_table(rows))
@@ -446,9 +463,10 @@ def _team(config: Config, word: str) -> str:
 @main.command()
 @click.argument("sql", required=False)
 @click.option("--tables", is_flag=True, help="List tables, views and columns with what they mean.")
+@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many rows.")
 @_output
 @click.pass_context
-def query(ctx: click.Context, sql: str | None, tables: bool, form: str | None) -> None:
+def query(ctx: click.Context, sql: str | None, tables: bool, limit: int, form: str | None) -> None:
     """Ask the store in SQL, read-only. Stable views: v_daily, v_posts, v_alerts, v_coverage."""
     from monitor import show as shown
     from monitor.store import Store
@@ -458,7 +476,10 @@ def query(ctx: click.Context, sql: str | None, tables: bool, form: str | None) -
         if tables:
             rows = store.describe()
         elif sql:
-            rows = store.query(sql)
+            rows = store.query(sql, limit + 1)
+            if len(rows) > limit:
+                rows = rows[:limit]
+                click.echo(f"Only the first {limit} rows: --limit gives more.", err=True)
         else:
             raise InputError('write a query, such as forum-monitor query "SELECT * FROM v_daily ORDER BY day DESC LIMIT 20", or --tables')
     _emit(rows, form, lambda: shown.plain_table(rows))
@@ -489,5 +510,5 @@ def score(ctx: click.Context, file: Any) -> None:
             broken += 1
             click.echo(f"line {line}: {answer}", err=True)
         else:
-            click.echo(json.dumps(answer, ensure_ascii=False))
+            click.echo(json.dumps(answer))
     ctx.exit(1 if broken else 0)

@@ -195,7 +195,10 @@ def _judged(
         reason = "failed"
     elif cut_short == "timed out" or ended == "closespider_timeout":
         reason = "timed out"
-        told.append(f"the time limit of {source.time_limit:.0f} s ended it (sources.{source.name}.time_limit); what was read is stored")
+        told.append(
+            f"the time limit of {source.time_limit:.0f} s ended it; what was read is stored, and the next crawl begins again from the "
+            f"last finished one: if that repeats, raise sources.{source.name}.time_limit (or lower first_days)"
+        )
     elif cut_short or ended == "shutdown":
         reason = "stopped"
         told.append("stopped before its end; what was read is stored")

@@ -486,9 +486,10 @@ def warnings(config: Config) -> list[str]:
 
 
 def is_loopback_only(source: Source) -> bool:
-    """Whether every URL in the source's options is on this machine; a source without any goes to its site."""
-    urls = [value for _, value in _strings(source.options, ()) if "://" in value]
-    return bool(urls) and all(_host(url) in ("localhost", "127.0.0.1", "::1") for url in urls)
+    """Whether every URL that the source asks is on this machine; an address that its options leave out is the public site's."""
+    urls = [value for location, value in _strings(source.options, ()) if "://" in value and location != ("site",)]
+    public = source.type == "hackernews" and not source.options.keys() >= {"api", "items"}
+    return bool(urls) and not public and all(_host(url) in ("localhost", "127.0.0.1", "::1") for url in urls)
 
 
 def _host(url: str) -> str:

@@ -38,7 +38,7 @@ CHAIN = ("understand", "trend", "alert", "deliver")
 CHILD = "FORUM_MONITOR_CHILD"
 """Set in a child's environment: it then stops when its standard input closes, that is when the daemon dies."""
 
-GRACE = 6.0
+GRACE = 8.0
 """Seconds that children have to end after SIGTERM before they are killed: the daemon promises ten in all."""
 
 CRAWLS_AT_ONCE = 4
@@ -99,6 +99,9 @@ class Children:
             except subprocess.TimeoutExpired:
                 code = None
                 end([child], GRACE)
+            except BaseException:  # the daemon itself is told to stop
+                end([child], GRACE)
+                raise
             return Ended(code, time.monotonic() - begun)
         finally:
             with self.guard:
@@ -134,6 +137,8 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.accepted = config.path.with_name(f".{config.path.name}.running")
+        """What the children read: config.yaml as it was when it was last accepted, beside it, so that its relative paths hold."""
         self.children = Children()
         self.signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         # Crawls have threads of their own, so that slow ones never hold up the chain.
@@ -146,13 +151,14 @@ class Daemon:
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises Busy when another daemon has this database."""
-        with lock(self.config.database):
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, lambda caught, _: self.signals.put(caught))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        with lock(self.config.database), self._accepted():
             # In a child, since migrations bring in sqlite-utils and pandas: 50 MB that the idle daemon would carry.
-            migrated = self.children.run(command(self.config.path, "migrate"), 600.0)
+            migrated = self.children.run(command(self.accepted, "migrate"), 600.0)
             if migrated is None or migrated.code != 0:
                 raise StoreError(f"{self.config.database} could not be made ready; the reason stands above")
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, lambda caught, _: self.signals.put(caught))
             self._schedule()
             self.scheduler.start()
             log.info("running; %d sources, %d rules, database %s", len(self._sources()), len(self.config.rules), self.config.database)
@@ -162,6 +168,27 @@ class Daemon:
             self.children.stop()
             self.scheduler.shutdown(wait=False)
             log.info("stopped")
+
+    @contextlib.contextmanager
+    def _accepted(self) -> Iterator[None]:
+        """Keep a copy of config.yaml while the daemon runs, so that one that is being edited or is broken changes nothing."""
+        self._accept(self.config.path.read_bytes())
+        try:
+            yield
+        finally:
+            self.accepted.unlink(missing_ok=True)
+
+    def _accept(self, text: bytes) -> None:
+        try:
+            new = self.accepted.with_name(f"{self.accepted.name}.new")
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(text)
+            new.replace(self.accepted)
+        except OSError as error:
+            raise StoreError(
+                f"{self.accepted} cannot be written ({error.strerror}): put config.yaml into a folder that may be written"
+            ) from None
 
     def _sources(self) -> list[str]:
         return [source.name for source in self.config.sources if source.enabled]
@@ -199,7 +226,7 @@ class Daemon:
             # The crawl ends itself at its limit; a minute more, for one that hangs.
             limit = (found.time_limit if found else limit) + 60.0
         words = [word for word in (step, source) if word]
-        ended = self.children.run(command(self.config.path, *words), limit)
+        ended = self.children.run(command(self.accepted, *words), limit)
         if ended is None:
             return
         what = " ".join(words)
@@ -222,17 +249,19 @@ class Daemon:
     def _reload(self) -> None:
         """Take up config.yaml as it is now; the jobs under way are finished by the old one."""
         try:
+            text = self.config.path.read_bytes()
             config, problems = load(self.config.path)
             if config.database != self.config.database:
                 log.error("config.yaml names another database: restart the daemon for that; the old settings stay")
                 return
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             log.error("the old settings stay, since the new ones cannot be used: %s", error)
             return
-        for text in [*map(str, problems), *warnings(config)]:
-            log.warning("%s", text)
+        for warning in [*map(str, problems), *warnings(config)]:
+            log.warning("%s", warning)
         self.config = config
         try:
+            self._accept(text)
             self.scheduler.remove_all_jobs()
             self._schedule()
         except MonitorError as error:

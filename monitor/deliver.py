@@ -35,6 +35,9 @@ ANSWER_TIME = 10.0
 """Seconds that a web service may take to answer, unless its URL says otherwise by `rto=`. Apprise's own four would call
 a slow hook a failure that has taken the message, and send it twice."""
 
+LAST_SEND = 6.0
+"""Seconds that a message under way still has when this process is told to stop: the daemon kills it after eight."""
+
 LONGEST_SEND = 30.0
 """Seconds that one message may take in all: time-outs on single reads never end an answer that drips."""
 
@@ -268,12 +271,15 @@ def deliver(
     clock: Callable[[], dt.datetime],
     send: Callable[[Target, Message], None] = send,
     stop: threading.Event | None = None,
+    logged: bool = False,
 ) -> Delivered:
     """Send what is due, oldest first, until done or told to stop; a message once begun is finished.
 
-    A target that failed is left alone for the rest of the round, so that one dead server holds up nobody else.
+    `logged`: standard output is a log, so what goes to the console quotes no posts, only links to them. A target that
+    failed is left alone for the rest of the round, so that one dead server holds up nobody else.
     """
     done = Delivered()
+    unquoted = config.model_copy(update={"privacy": config.privacy.model_copy(update={"excerpt": 0})})
     targets = {target.key: target for target in config.notify.targets}
     down: set[str] = set()
     for due in store.due(clock()):
@@ -289,7 +295,7 @@ def deliver(
             target = targets.get(due.target)
             if target is None:
                 raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
-            send(target, compose(due.event, due.posts, config))
+            send(target, compose(due.event, due.posts, unquoted if logged and target.url == "console" else config))
         except DeliveryError as error:
             down.add(due.target)
             _put_off(store, due, error, config, clock(), done)
@@ -315,5 +321,11 @@ def _put_off(store: Store, due: Due, error: DeliveryError, config: Config, now: 
 def stop_on_sigterm() -> threading.Event:
     """An event that SIGTERM sets in place of ending the process, so that the message under way is finished and noted."""
     event = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: event.set())
+
+    def stop(*_: object) -> None:
+        event.set()
+        if signal.getitimer(signal.ITIMER_REAL)[0] > LAST_SEND:
+            signal.setitimer(signal.ITIMER_REAL, LAST_SEND)
+
+    signal.signal(signal.SIGTERM, stop)
     return event

@@ -1,6 +1,6 @@
 """`forum-monitor doctor`: does everything that a round needs work here and now, and if not, what has to be done.
 
-It changes nothing but an old database, which it brings up to date as every step would. A source is tried by the real
+It changes nothing but the database, which it makes or brings up to date as every step would. A source is tried by the real
 spider: its robots.txt and its first page are asked for, nothing is stored.
 """
 

@@ -87,6 +87,12 @@ def read(path: Path, source: str, *, key: bytes, now: dt.datetime, kind: Kind = 
         yield from _read(file, path, source, key, now, kind, _encoding(file, path))
 
 
+def check_source(source: str) -> None:
+    """InputError when `source` cannot name one: it is part of addresses, files and config.yaml, where `*` stands for all."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", source):
+        raise InputError(f"{source!r} cannot name a source: use small letters, digits, `-`, `_` and `.`, such as `blind-export`")
+
+
 def import_file(
     store: Store,
     path: Path,
@@ -101,9 +107,7 @@ def import_file(
 
     InputError when the file cannot be read at all; StoreError as `Store.save_posts`: the batches before it are stored.
     """
-    # A source's name is part of addresses and of config.yaml, where `*` stands for all.
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", source):
-        raise InputError(f"{source!r} cannot name a source: use small letters, digits, `-`, `_` and `.`, such as `blind-export`")
+    check_source(source)
     result = ImportResult()
     with _opened(path) as file:
         encoding = _encoding(file, path)

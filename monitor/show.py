@@ -33,7 +33,7 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
     now = trend.window(store, day - week, day, min_authors=least)
     then = trend.window(store, before - week, before, min_authors=least)
     spark = {(row.team, row.day): row for row in store.trends(source=ALL, model=store.model, since=day - dt.timedelta(days=SPARK_DAYS - 1))}
-    firing = store.firing_teams()
+    firing = store.firing(day)
     coverage = store.coverage(day - week, day)
     rows = []
     for team in config.teams:
@@ -51,7 +51,7 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
                 "week_coverage": coverage,
                 "min_authors": least,
                 "sparkline": sparkline([row.mean if row else None for row in days]),
-                "alert": ", ".join(firing.get(team.id, [])) or None,
+                "alert": ", ".join(alert["rule"] for alert in firing if alert["team"] == team.id) or None,
             }
         )
     return sorted(rows, key=lambda row: (-row["week_authors"], row["team"]))
@@ -72,8 +72,8 @@ def sparkline(values: Sequence[float | None]) -> str:
     return "".join("·" if value is None else _BLOCKS[min(7, int((value + 1) * 4))] for value in values)
 
 
-def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
-    """`overview` as a table for the terminal."""
+def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequence[Mapping[str, Any]] = ()) -> Any:
+    """`overview` as a table for the terminal; of `firing` alerts (Store.firing) those on whole sources stand below it."""
     table = Table(title=f"Sentiment toward AI teams, {day:%-d %B %Y} (UTC)", title_justify="left", header_style="bold")
     for header, justify in (
         ("team", "left"), ("today", "right"), ("people", "right"), ("7 days", "right"), ("95 % interval", "right"),
@@ -97,6 +97,7 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
         "Coverage of the seven days: "
         + (f"{coverage:.0%} of the source days were read." if coverage is not None else "unknown, nothing was crawled."),
     ]
+    notes += [f"Alert {alert['rule']} on {alert['source']}: {alert['reason']}" for alert in firing if alert["team"] == ALL]
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
     if len(silent) == len(rows):

@@ -24,7 +24,7 @@ import feedparser
 from pydantic import Field
 from scrapy.http import Request, Response
 
-from monitor.records import Gone, Post, clean, to_text
+from monitor.records import Gone, Post, clean, text_hash, to_text
 from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
 
 _FIRST = dt.timedelta(days=30)  # a reading covers no more, though a quiet feed may reach back for years
@@ -37,6 +37,7 @@ _GENERATED = re.compile(
       | by\s*:""",
     re.IGNORECASE | re.VERBOSE,
 )
+_EMPTY = re.compile(r"<!--[^<>]*-->|</?(?:br|div|p|span)\b[^<>]*>", re.IGNORECASE)  # markup that shows nothing; a picture does
 _REPLY = re.compile(r"(?:(?:re|aw|antw|sv|tr|回复|答复)\s*[:：]\s*)+", re.IGNORECASE)
 
 
@@ -53,6 +54,8 @@ class _Entry:
     link: object
     title: str
     body: str
+    raw: str
+    """The body as the feed holds it, with markup, quotes and code."""
     published: object
     updated: object
     author: object
@@ -69,8 +72,9 @@ class Feed(ForumSpider):
     `thread_id` is the page that an entry stands on, if its link points into a page or it says what it answers; else
     its title without "Re:", by which mailing lists hold together; else its own id.
 
-    An entry without words is gone: that is what a deleted comment with answers leaves behind. Where a feed tells only
-    when an entry was last changed, a post that is known keeps its time of posting."""
+    An entry whose body is empty and whose title is not its author's is gone: that is what a deleted comment with answers
+    leaves behind. One that holds only a quote, code or a picture is left out, since its author may yet add words. Where a feed
+    tells only when an entry was last changed, a post that is known keeps its time of posting."""
 
     name = "feed"
     options_type = FeedOptions
@@ -157,11 +161,13 @@ class Feed(ForumSpider):
         made_up = _GENERATED.match(entry.title) is not None
         generated = made_up or entry.parent or subject != entry.title or _repeats(entry.title, entry.body)
         text = entry.body if generated else f"{entry.title}\n\n{entry.body}"
+        title = None if made_up or entry.parent else subject
         if not clean(text):
             if not sound:
                 raise UnusableError("is cut off")
+            if title or clean(html.unescape(_EMPTY.sub("", entry.raw))):
+                raise UnusableError("holds no words of its author's own")
             return self.gone(native_id)
-        title = None if made_up or entry.parent else subject
         link = next(
             (url for url in (entry.link, entry.native_id) if isinstance(url, str) and url.startswith(("http://", "https://"))), None
         )
@@ -175,7 +181,7 @@ class Feed(ForumSpider):
             text=text,
             posted_at=published,
             edited_at=updated if updated and published and to_text(updated) > to_text(published) else None,
-            thread_id=urldefrag(page).url if page else (f"{key}:{title.casefold()}" if title else native_id),
+            thread_id=urldefrag(page).url if page else (f"{key}:{text_hash(title.casefold())}" if title else native_id),
             parent_id=_told_apart(entry.parent, key) if entry.parent else None,
             title=title,
             author=entry.author,
@@ -191,6 +197,7 @@ def _from_xml(entry: dict[str, Any], author: object) -> _Entry:
         link=entry.get("link"),
         title=" ".join(_as_plain(title).split()),
         body=_as_plain(body),
+        raw=body.get("value") or "",
         # dict.get, since feedparser's own gives `published` for a missing `updated`, with a warning.
         published=_epoch(dict.get(entry, "published_parsed")),
         updated=_epoch(dict.get(entry, "updated_parsed")),
@@ -207,11 +214,14 @@ def _as_plain(detail: Mapping[str, Any]) -> str:
 
 def _from_json(item: Mapping[str, Any], feed: Mapping[str, Any], base: str) -> _Entry:
     text, title, link = item.get("content_text"), item.get("title"), item.get("url") or item.get("external_url")
+    markup = item.get("content_html") or item.get("summary") or ""
+    found = text if isinstance(text, str) and (text.strip() or not markup) else None
     return _Entry(
         native_id=item.get("id"),
         link=urljoin(base, link) if isinstance(link, str) else None,
         title=" ".join(title.split()) if isinstance(title, str) else "",
-        body=unquoted(text) if isinstance(text, str) else plain(item.get("content_html") or item.get("summary") or ""),
+        body=plain(markup) if found is None else unquoted(found),
+        raw=markup if found is None else found,
         published=item.get("date_published"),
         updated=item.get("date_modified"),
         author=_json_author(item) or _json_author(feed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from monitor.config import load
 from monitor.demo.forum import DemoForum, load_posts
+from monitor.store import Step, Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -135,7 +137,7 @@ def test_check_reports_every_problem(write_config: Callable[..., Path], forum_mo
     write_config(rules=[{"id": "x", "type": "drp"}], notify={"targets": ["nonsense://user:secret@host"]})
     done = forum_monitor("check")
     assert done.returncode == 2
-    assert "rules.0.type" in done.stderr and "notify.targets.0" in done.stderr
+    assert "rules.0.type" in done.stderr and "notify.targets" in done.stderr
     assert "secret" not in done.stderr + done.stdout
 
 
@@ -181,6 +183,71 @@ def test_doctor_tells_what_is_fine_and_what_is_not(understood: Path, write_confi
     assert lines["store"] == "ok" and lines["model"] == "ok" and lines["source dead"] == "LOOK"
 
 
+def test_the_demo_leaves_other_folders_alone(forum_monitor: Run, tmp_path: Path) -> None:
+    """A folder that holds anything but an earlier demo, such as a real monitor, is refused and left as it was."""
+    (tmp_path / "config.yaml").write_text("database: monitor.db", "utf-8")
+    (tmp_path / "monitor.db").write_bytes(b"precious")
+    done = forum_monitor("demo", "--keep", ".")
+    assert done.returncode == 2
+    assert "not empty" in done.stderr
+    assert (tmp_path / "monitor.db").read_bytes() == b"precious"
+
+
+def test_a_cut_answer_says_so(understood: Path, forum_monitor: Run) -> None:
+    """Rows beyond the limit are never left out in silence."""
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"
+    done = forum_monitor("query", numbers, "--csv")
+    assert len(done.stdout.splitlines()) == 10_001
+    assert "first 10000 rows" in done.stderr
+    assert len(forum_monitor("query", numbers, "--csv", "--limit", "30000").stdout.splitlines()) == 20_001
+
+
+def test_odd_arguments_end_in_sentences(understood: Path, forum_monitor: Run, tmp_path: Path) -> None:
+    """Days beyond all calendars, names with slashes and ids that are no text: a sentence each, and nothing left behind."""
+    for words in (
+        ["posts", "deepseek", "--days", "900000"],
+        ["show", "--day", "0001-01-03"],
+        ["collect", "a/b"],
+        ["import", "-", "--source", "a/b"],
+    ):
+        done = forum_monitor(*words, stdin="")
+        assert done.returncode == 2, words
+        assert "Error" in done.stderr and "Traceback" not in done.stderr, words
+    assert not list(tmp_path.glob("*a*b*.lock")) and not (tmp_path / "monitor.db.collect.a").exists()
+    lines = '{"id": "\\ud800", "text": "fine"}\n{"id": 2, "text": "fine too"}\n'
+    assert [json.loads(line)["id"] for line in forum_monitor("score", "-", stdin=lines).stdout.splitlines()] == ["\ud800", 2]
+
+
+def test_a_source_whose_terms_nobody_read_is_not_crawled(write_config: Callable[..., Path], forum_monitor: Run) -> None:
+    """A disabled source without terms cannot be crawled by hand either."""
+    write_config(sources=[{"name": "staff", "type": "discourse", "enabled": False, "options": {"url": "http://127.0.0.1:9"}}])
+    for words in (["collect", "staff"], ["collect", "staff", "--try"]):
+        done = forum_monitor(*words)
+        assert done.returncode == 1
+        assert "read its terms" in done.stderr
+
+
+def test_a_slip_in_the_config_ends_no_alert(
+    understood: Path, write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path
+) -> None:
+    """A rule that is left out for a mistake keeps its alert firing; one that is taken out ends it."""
+    with Store(tmp_path / "monitor.db") as store:
+        day = dt.date(2025, 1, 23)
+        event = ("normal", "firing", day, "It fell.")
+        store.save_steps(
+            [Step("fall", "drop", "deepseek", "*", store.model, "firing", day, day, 0, event)],
+            targets=[],
+            at=dt.datetime(2025, 1, 23, tzinfo=dt.UTC),
+        )
+    state = ["query", "SELECT state FROM v_alerts", "--json"]
+    write_config(rules=[{"id": "fall", "type": "drp"}])
+    assert forum_monitor("alert").returncode == 0
+    assert json.loads(forum_monitor(*state).stdout) == [{"state": "firing"}]
+    write_config()
+    assert forum_monitor("alert").returncode == 0
+    assert json.loads(forum_monitor(*state).stdout) == [{"state": "resolved"}]
+
+
 def test_trying_a_source_stores_nothing(write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path) -> None:
     """`collect --try` asks for robots.txt and a page, says how that went, and leaves no database."""
     with DemoForum(load_posts()) as forum:
@@ -205,9 +272,7 @@ def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: P
     alerts = json.loads(
         forum_monitor("--config", tmp_path / "demo/config.yaml", "query", "SELECT team, rule, day, state FROM v_alerts", "--json").stdout
     )
-    turn = [alert for alert in alerts if alert["team"] == "meta-genai"]
-    assert len(turn) == 1
-    assert turn[0]["day"] in ("2025-01-23", "2025-01-24")
-    assert turn[0]["state"] == "firing"
+    assert [(alert["team"], alert["rule"], alert["state"]) for alert in alerts] == [("meta-genai", "sentiment-drop", "firing")]
+    assert alerts[0]["day"] in ("2025-01-23", "2025-01-24")
     assert "Subject: Meta GenAI: sentiment fell" in done.stdout
     assert (tmp_path / "demo/trend.png").read_bytes().startswith(b"\x89PNG")

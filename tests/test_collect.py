@@ -186,10 +186,11 @@ def test_sigterm_ends_a_crawl_in_seconds_and_keeps_what_it_read(tmp_path: Path, 
 
 
 def test_the_time_limit_ends_a_crawl(tmp_path: Path) -> None:
-    """A crawl that would take for ever ends at its source's time limit, keeps what it read, and says which key to change."""
+    """A crawl that would take for ever ends at its time limit, keeps what it read, says where it goes on and which key to change."""
     with long_forum(wait=0.1) as forum:
         result = crawl(tmp_path, "discourse", whole(forum), time_limit=1.5)
-    assert result["finish_reason"] == "timed out" and "sources.s.time_limit" in result["message"]
+    assert result["finish_reason"] == "timed out"
+    assert "begins again from the last finished one: if that repeats, raise sources.s.time_limit (or lower first_days)" in result["message"]
     assert result["counts"]["new"] > 0 and last_crawl(tmp_path)["cursor"] is None
 
 

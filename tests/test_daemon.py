@@ -94,7 +94,7 @@ def _settings(forum: DemoForum, hook: WebHook, **more: Any) -> dict[str, Any]:
     return {
         "sources": sources,
         "rules": [{"id": "fall", "type": "drop", "min_authors": 5, "for": 1}],
-        "notify": {"targets": [hook.url], "retry_after": 1},
+        "notify": {"targets": [hook.url, "console"], "retry_after": 1},
         "schedule": {"collect": 2, "understand": 2, "trend": 2, "alert": 2, "deliver": 2},
         "scorer": {"threads": 1},
         **more,
@@ -176,7 +176,7 @@ def test_three_rounds_with_an_edit_and_a_deletion(
     assert daemon.process.returncode == 0
     # What the daemon and its children print, and what they store, holds no name; what they print holds no post's words.
     log = (tmp_path / "daemon.log").read_text("utf-8")
-    assert "collect staff: finished" in log
+    assert "collect staff: finished" in log and "Meta GenAI: sentiment fell" in log
     assert not [words for words in ("disaster", "great colleagues", "person1", "changed my mind") if words in log]
     assert b"person1" not in database.read_bytes()
 
@@ -205,7 +205,7 @@ def test_kill_9_at_any_moment_ends_in_the_same_store_and_no_second_message(
     daemon = Daemon(config)
     database = tmp_path / "monitor.db"
     try:
-        _until(lambda: _ask(database, "SELECT 1 FROM deliveries WHERE state = 'sent'"))
+        _until(lambda: len(_ask(database, "SELECT 1 FROM deliveries WHERE state = 'sent'")) == 2)
         _until(lambda: len(_ask(database, "SELECT DISTINCT source FROM crawls WHERE finish_reason = 'finished'")) == 2)
         _until(lambda: not _ask(database, "SELECT 1 FROM dirty_days UNION SELECT 1 FROM posts WHERE unread"))
     finally:
@@ -225,7 +225,7 @@ def test_kill_9_at_any_moment_ends_in_the_same_store_and_no_second_message(
     with Store(reference / "monitor.db") as store:
         assert survived == store.snapshot()
     first, *again = [key for key, _ in hook.messages[:-1]]
-    attempts = _ask(database, "SELECT sum(attempts) FROM deliveries")[0][0]
+    attempts = _ask(database, "SELECT sum(attempts) FROM deliveries WHERE target <> 'console'")[0][0]
     assert len({first, *again}) == 1
     assert len(hook.messages) - 1 <= attempts, "a message was sent that the store does not know of"
     assert not again or attempts > 1, "a second message, although the first was known to be sent"
@@ -275,13 +275,25 @@ def test_a_hanging_source_is_ended_and_touches_no_other(
         assert _ask(database, "SELECT count(*) FROM posts") == [(130,)]
 
 
-def test_sigterm_while_children_are_at_work(forum: DemoForum, hook: WebHook, write_config: Callable[..., Path]) -> None:
-    """SIGTERM in the middle of crawls ends the daemon and every child within ten seconds."""
+@pytest.mark.parametrize("step", ["migrate", "collect", "understand"])
+def test_sigterm_while_children_are_at_work(
+    forum: DemoForum, hook: WebHook, write_config: Callable[..., Path], tmp_path: Path, step: str
+) -> None:
+    """SIGTERM in the middle of a step ends the daemon and every child within ten seconds, and leaves no copy of the settings."""
     config = write_config(**_settings(forum, hook))
     daemon = Daemon(config)
-    _until(daemon.children)
+
+    def at_work() -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = daemon.children()
+            return children if any(step in child.cmdline() for child in children) else []
+        return []
+
+    _until(at_work)
     children = daemon.children()
     assert daemon.stop() < 10
+    assert daemon.process.returncode == 0
+    assert not list(tmp_path.glob(".config*"))
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -298,7 +310,7 @@ def test_children_do_not_outlive_a_killed_daemon(forum: DemoForum, hook: WebHook
 def test_sighup_takes_up_a_changed_config_and_keeps_the_old_for_a_broken_one(
     forum: DemoForum, hook: WebHook, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """A source added to config.yaml is crawled after SIGHUP; a config.yaml that cannot be read changes nothing."""
+    """A source added to config.yaml is crawled after SIGHUP; one that is broken, or names another database, changes nothing."""
     settings = _settings(forum, hook)
     both = settings["sources"]
     config = write_config(**{**settings, "sources": both[:1]})
@@ -309,7 +321,15 @@ def test_sighup_takes_up_a_changed_config_and_keeps_the_old_for_a_broken_one(
         config.write_text("teams: [", "utf-8")
         daemon.process.send_signal(signal.SIGHUP)
         _until(lambda: "old settings stay" in log.read_text("utf-8"))
-        assert daemon.process.poll() is None
+        crawls = "SELECT count(*) FROM crawls WHERE finish_reason = 'finished'"
+        before = _ask(database, crawls)[0][0]
+        _until(lambda: _ask(database, crawls)[0][0] >= before + 2)
+        write_config(**{**settings, "database": "another.db"})
+        daemon.process.send_signal(signal.SIGHUP)
+        _until(lambda: "another database" in log.read_text("utf-8"))
+        before = _ask(database, crawls)[0][0]
+        _until(lambda: _ask(database, crawls)[0][0] >= before + 2)
+        assert not (tmp_path / "another.db").exists()
         write_config(**settings)
         daemon.process.send_signal(signal.SIGHUP)
         _until(lambda: _ask(database, "SELECT 1 FROM crawls WHERE source = 'hn' AND finish_reason = 'finished'"))

@@ -397,6 +397,59 @@ def test_what_only_tells_its_last_change() -> None:
     assert (new.posted_at, new.edited_at, new.date_origin) == (dt.datetime(2025, 1, 31, 9, tzinfo=dt.UTC), None, "site")
 
 
+def test_only_an_empty_entry_is_gone() -> None:
+    """An entry of only code, a quote or a picture, or an answer by mail without a body, is left out: its words may come yet."""
+    entry = "<item><guid>urn:{}</guid><title>{}</title><description><![CDATA[{}]]></description></item>"
+    entries = [
+        ("Re: Morale", "<pre>raise SystemExit</pre>"),
+        ("Re: Morale", "<blockquote><p>Morale is low.</p></blockquote>"),
+        ("Re: Morale", "&gt; Morale is low.\n&gt; Is it?"),
+        ("Comment #4", "<p><img src='/chart.png'></p>"),
+        ("Re: Morale", ""),
+        ("Comment #6", ""),
+        ("Comment #7", "<!-- off --><div class='md'><p>&nbsp;<br/></p>\n</div>"),
+        ("", ""),
+    ]
+    items = "".join(entry.format(n, *values) for n, values in enumerate(entries, 1))
+    spider = make("feed")
+    request = begin(spider)[0]
+    found = read(request, answer(request, f'<rss version="2.0"><channel>{items}</channel></rss>'.encode()))
+    assert found == [Gone("s", "urn:6"), Gone("s", "urn:7"), Gone("s", "urn:8")]
+    assert spider.rejections == {"holds no words of its author's own": 5}
+
+
+def test_only_an_empty_json_entry_is_gone() -> None:
+    """The same of a JSON Feed, where a text that is empty hides no markup that is not."""
+    items = [
+        {"id": "urn:1", "content_text": "> Morale is low."},
+        {"id": "urn:2", "content_html": "<pre>raise SystemExit</pre>"},
+        {"id": "urn:3", "content_text": "", "content_html": "<p>Morale is fine.</p>"},
+        {"id": "urn:4", "content_text": " "},
+        {"id": "urn:5", "content_html": "<p></p>"},
+    ]
+    spider = make("feed")
+    request = begin(spider)[0]
+    post, *gone = posts_of(read(request, answer(request, json.dumps({"items": items}).encode())))
+    assert isinstance(post, Post) and post.text == "Morale is fine."
+    assert gone == [Gone("s", "urn:4"), Gone("s", "urn:5")]
+    assert spider.rejections == {"holds no words of its author's own": 2}
+
+
+def test_a_thread_is_not_named_by_its_words() -> None:
+    """Mails of one subject share a thread, whose name does not tell the subject: it would outlive the words in backups and logs."""
+    entry = "<item><guid>urn:{}</guid><title>{}</title><description>Words.</description></item>"
+    items = entry.format(1, "Giraffe morale") + entry.format(2, "Re: giraffe Morale") + entry.format(3, "Zebra")
+    spider = make("feed")
+    request = begin(spider)[0]
+    first, second, third = (
+        post.thread_id
+        for post in posts_of(read(request, answer(request, f'<rss version="2.0"><channel>{items}</channel></rss>'.encode())))
+        if isinstance(post, Post)
+    )
+    assert first == second != third
+    assert first and "giraffe" not in first
+
+
 def test_not_modified_is_believed_for_a_day() -> None:
     """Some servers say "not modified" of a feed whose entries were edited: after a day it is read in whole all the same."""
     first = make("feed")

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor import clock
 from monitor.errors import Busy, InputError, NewerSchema, StoreError
 from monitor.records import DailyTrend, Gone, Mention, Post, Score, text_hash
 from monitor.store import SCHEMA, Counts, Reading, Step, Store, connection, runs
@@ -168,15 +169,27 @@ def test_a_post_that_is_gone_stays_gone_in_any_order(tmp_path: Path, order: list
         assert [found[0] for found in store.recent("hn", NOW)] == ["2"]
 
 
+def test_a_tombstone_is_the_same_whichever_came_first(tmp_path: Path) -> None:
+    """Nothing of a post is left that was seen before its deletion and not after: thread, answered post, edit and kind go too."""
+    full = post(title="Title", author_key="a", thread_id="feed:title", parent_id="p", edited_at=NOW, kind="press", language="en")
+    with Store(tmp_path / "post.db") as known, Store(tmp_path / "gone.db") as unknown:
+        known.save_posts([full, Gone("hn", "1")])
+        unknown.save_posts([Gone("hn", "1"), full])
+        assert known.snapshot() == unknown.snapshot()
+        [left], [never] = (store.rows("SELECT thread_id, parent_id, edited_at, kind FROM posts") for store in (known, unknown))
+        assert tuple(left) == tuple(never) == (None, None, None, "voice")
+
+
 def test_a_deleted_post_takes_all_that_was_said_of_it_along(fresh_store: Store) -> None:
-    """Words, title, address, author, mentions, scores and its place in an alert go; its day is marked; the key stays."""
-    fresh_store.save_posts([post(text="Zebra crossing", title="Giraffe", author_key="a" * 32)])
+    """Words, title, address, thread, author, mentions, scores and its place in an alert go; its day is marked; the key stays."""
+    fresh_store.save_posts([post(text="Zebra crossing", title="Giraffe", thread_id="feed:giraffe", author_key="a" * 32)])
     understand(fresh_store)
     computed(fresh_store)
     fresh_store.save_steps([firing(evidence=[1])], targets=["console"], at=NOW)
     assert fresh_store.save_posts([Gone("hn", "1"), Gone("hn", "1"), Gone("hn", "unknown")]) == Counts(deleted=1)
     row = dict(fresh_store.rows("SELECT * FROM posts WHERE native_id = '1'")[0])
     assert (row["text"], row["title"], row["url"], row["author_key"], row["text_hash"]) == ("", None, "", None, "")
+    assert row["thread_id"] is None
     assert row["deleted_at"] and fresh_store.dirty_days().keys() == {("2025-01-23", "openai")}
     for table in ("mentions", "scores", "alert_posts", "v_posts"):
         assert one(fresh_store, f"SELECT count(*) FROM {table}") == 0
@@ -222,6 +235,41 @@ def test_the_end_of_a_crawl_purges_what_has_lingered(fresh_store: Store, tmp_pat
     assert fresh_store.fact("leftovers") is None and b"zebra" not in files(tmp_path)
 
 
+def test_deletions_go_by_the_replayed_clock(fresh_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replayed week notes its own times of deletion, and purges a day later by its own clock."""
+
+    def crawl() -> None:
+        fresh_store.end_crawl(fresh_store.begin_crawl("hn", NOW), NOW, finish_reason="finished", counts=Counts())
+
+    monkeypatch.setenv(clock.REPLAY, "2025-01-23T12:00:00Z")
+    fresh_store.save_posts([post(), Gone("hn", "1"), Gone("hn", "2")])
+    times = [tuple(row) for row in fresh_store.rows("SELECT DISTINCT deleted_at FROM posts")]
+    assert times == [("2025-01-23T12:00:00Z",)] and fresh_store.fact("leftovers") == "2025-01-23T12:00:00Z"
+    monkeypatch.setenv(clock.REPLAY, "2025-01-24T12:00:00Z")
+    crawl()
+    assert fresh_store.fact("leftovers")
+    monkeypatch.setenv(clock.REPLAY, "2025-01-24T12:00:01Z")
+    crawl()
+    assert fresh_store.fact("leftovers") is None
+
+
+def test_a_deletion_during_a_purge_is_not_forgotten(fresh_store: Store, tmp_path: Path) -> None:
+    """What another crawl deletes after the index was merged, and before the purge is done, is still noted for the next purge."""
+    fresh_store.save_posts([post("1", "zebra crossing"), post("2", "giraffe crossing"), Gone("hn", "1")])
+
+    def delete(statement: str) -> None:
+        if "wal_checkpoint" in statement:
+            fresh_store.connection.set_trace_callback(None)
+            other.save_posts([Gone("hn", "2")])
+
+    with Store(tmp_path / "monitor.db") as other:
+        fresh_store.connection.set_trace_callback(delete)
+        fresh_store.purge()
+        assert one(other, "SELECT count(*) FROM posts WHERE deleted_at IS NOT NULL") == 2
+        assert other.fact("leftovers")
+    assert fresh_store.purge() and fresh_store.fact("leftovers") is None and b"giraffe" not in files(tmp_path)
+
+
 def test_a_reader_postpones_a_purge(fresh_store: Store, tmp_path: Path) -> None:
     """A long query of another process is not broken and not waited for; the next purge finishes."""
     fresh_store.save_posts([post(text="zebra crossing")])
@@ -229,7 +277,8 @@ def test_a_reader_postpones_a_purge(fresh_store: Store, tmp_path: Path) -> None:
         reading = reader.connection.execute("SELECT 1 FROM posts UNION ALL SELECT 2")
         assert next(reading)[0] == 1
         fresh_store.save_posts([Gone("hn", "1")])
-        assert fresh_store.purge() is False and fresh_store.fact("leftovers")
+        noted = fresh_store.fact("leftovers")
+        assert noted and fresh_store.purge() is False and fresh_store.fact("leftovers") == noted
         assert next(reading)[0] == 2
         reading.close()
     assert fresh_store.purge() is True and b"zebra" not in files(tmp_path)
@@ -741,7 +790,7 @@ with Store(path) as store:
         with Store(tmp_path / "monitor.db") as store:
             assert store.check() == []
             store.connection.execute("INSERT INTO posts_fts (posts_fts) VALUES ('integrity-check')")
-            assert store.rows("SELECT thread_id FROM posts WHERE thread_id IS NOT NULL GROUP BY 1 HAVING count(*) <> 50") == []
+            assert store.rows("SELECT CAST(native_id AS INTEGER) FROM posts GROUP BY 1 HAVING count(*) <> 50") == []
             understood = "SELECT count(*) FROM v_posts v JOIN posts p ON p.id = v.id WHERE p.unread AND v.team IS NOT NULL"
             assert one(store, understood) == 0
             batches = one(store, "SELECT count(DISTINCT thread_id) FROM posts")

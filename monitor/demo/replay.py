@@ -25,7 +25,7 @@ from monitor.config import Config, Target, load, shipped
 from monitor.daemon import command
 from monitor.deliver import Message, deliver
 from monitor.demo.forum import DemoForum, load_posts
-from monitor.errors import MonitorError
+from monitor.errors import InputError, MonitorError
 from monitor.sentiment import Scorer, load_scorer
 from monitor.store import Store
 from monitor.trend import trend
@@ -36,6 +36,7 @@ CALM_UNTIL = dt.date(2025, 1, 20)
 
 LAST_DAY = dt.date(2025, 1, 31)
 TEAMS = ("meta-genai", "deepseek")
+_CONTACT = "demo on loopback"  # by which a folder is known to hold a demo
 
 
 def replay(folder: Path | None, *, pause: float = 0.0) -> None:
@@ -47,9 +48,7 @@ def replay(folder: Path | None, *, pause: float = 0.0) -> None:
     console = Console(width=None if os.isatty(1) else 150, soft_wrap=not os.isatty(1), highlight=False)
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="forum-monitor-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("monitor.db*"):
-        old.unlink()
+    _clear(folder)
     posts = load_posts()
     with DemoForum(posts) as forum:
         config = _configure(folder, forum)
@@ -71,7 +70,7 @@ def replay(folder: Path | None, *, pause: float = 0.0) -> None:
                 time.sleep(pause)
             console.print()
             rows = show.overview(store, config, LAST_DAY)
-            console.print(show.overview_table(rows, LAST_DAY))
+            console.print(show.overview_table(rows, LAST_DAY, store.firing(LAST_DAY)))
             for on, message in messages:
                 console.print(f"\nThe alert of {on:%-d %B}, as it would be mailed:\n", style="bold")
                 console.print(f"Subject: {message.title}\n\n{message.body}", markup=False)
@@ -86,6 +85,16 @@ def replay(folder: Path | None, *, pause: float = 0.0) -> None:
 _LANGUAGES = {"en": "English", "fr": "French", "zh": "Chinese"}
 
 
+def _clear(folder: Path) -> None:
+    """Make the folder, and take an earlier demo out of it. InputError when it holds anything else: that may be the user's own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "config.yaml"
+    if any(folder.iterdir()) and not (settings.is_file() and _CONTACT in settings.read_text("utf-8", "replace")):
+        raise InputError(f"{folder} is not empty and holds no earlier demo: name an empty or new folder")
+    for old in folder.glob("monitor.db*"):
+        old.unlink()
+
+
 def _configure(folder: Path, forum: DemoForum) -> Config:
     """The shipped teams and rules, with the forum's two addresses as sources."""
     settings = yaml.safe_load(shipped())
@@ -94,7 +103,7 @@ def _configure(folder: Path, forum: DemoForum) -> Config:
     hackernews = {"api": forum.hackernews_api, "items": forum.hackernews_items, "site": f"{forum.hackernews_items}/item/"}
     settings |= {
         "database": "monitor.db",
-        "contact": "demo on loopback",
+        "contact": _CONTACT,
         "sources": [
             {"name": "employee-forum", "type": "discourse", "delay": 0, "terms": terms, "options": options | {"url": forum.discourse_url}},
             {"name": "hacker-forum", "type": "hackernews", "delay": 0, "terms": terms, "options": options | hackernews},

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from monitor import clock
 from monitor.records import Gone, Post, clean, from_text, text_hash, to_text
 from monitor.store.connection import TIMEOUT, Connection, storable
 
@@ -120,7 +121,7 @@ class Posts(Connection):
         counts.changed += 1
 
     def _bury(self, connection: sqlite3.Connection, gone: Gone) -> int:
-        key, now = (storable(gone.source), storable(gone.native_id)), to_text(dt.datetime.now(dt.UTC))
+        key, now = (storable(gone.source), storable(gone.native_id)), to_text(clock.now())
         row = connection.execute("SELECT id, deleted_at FROM posts WHERE source = ? AND native_id = ?", key).fetchone()
         if row is None:
             connection.execute(
@@ -133,9 +134,9 @@ class Posts(Connection):
         self._mark_dirty(connection, row["id"])
         for table in ("mentions", "scores", "alert_posts"):
             connection.execute(f"DELETE FROM {table} WHERE post_id = ?", (row["id"],))
-        connection.execute(  # the address goes too: many hold the title
-            """UPDATE posts SET url = '', text = '', title = NULL, author_key = NULL, language = NULL, text_hash = '', unread = 0,
-               deleted_at = ? WHERE id = ?""",
+        connection.execute(  # the address and the thread go too: many hold the title
+            """UPDATE posts SET url = '', thread_id = NULL, parent_id = NULL, title = NULL, text = '', language = NULL, author_key = NULL,
+               edited_at = NULL, kind = 'voice', text_hash = '', unread = 0, deleted_at = ? WHERE id = ?""",
             (now, row["id"]),
         )
         self._note_leftovers(connection)
@@ -143,7 +144,7 @@ class Posts(Connection):
 
     @staticmethod
     def _note_leftovers(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('leftovers', ?)", (to_text(dt.datetime.now(dt.UTC)),))
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('leftovers', ?)", (to_text(clock.now()),))
 
     def purge(self) -> bool:
         """Rid the search index and the files of the words that deleted and reworded posts left there.
@@ -153,18 +154,19 @@ class Posts(Connection):
         reader still needs the write-ahead log: the next purge will finish.
         """
         with self.writing() as connection:
+            since = self.fact("leftovers")
             connection.execute("INSERT INTO posts_fts (posts_fts) VALUES ('optimize')")
-        with self._errors():
-            self.connection.execute("PRAGMA busy_timeout = 1000")  # a reader may take minutes, and nothing here is urgent
-            try:
-                busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            finally:
-                self.connection.execute(f"PRAGMA busy_timeout = {TIMEOUT * 1000:.0f}")
-        if busy:
-            return False
-        with self.writing() as connection:
+            # Here and not at the end: by then another crawl may have left words, which the note must outlive.
             connection.execute("DELETE FROM meta WHERE key = 'leftovers'")
-        return True
+        busy = True
+        try:
+            self.rows("PRAGMA busy_timeout = 1000")  # a reader may take minutes, and nothing here is urgent
+            busy = bool(self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0])
+        finally:
+            self.rows(f"PRAGMA busy_timeout = {TIMEOUT * 1000:.0f}")
+            if busy and since:
+                self.set_fact("leftovers", since)
+        return not busy
 
     def recent(self, source: str, since: dt.datetime) -> list[tuple[str, str, dt.datetime]]:
         """(native_id, thread_id or "", posted_at) of a source's living posts from `since` on, newest first: what to refresh."""

@@ -109,12 +109,13 @@ class Queries(Connection):
         """v_alerts of a team, newest first."""
         return [dict(row) for row in self.rows("SELECT * FROM v_alerts WHERE team = ? ORDER BY id DESC LIMIT ?", (team, limit))]
 
-    def firing_teams(self) -> dict[str, list[str]]:
-        """The rules that are firing now, by team."""
-        found: dict[str, list[str]] = {}
-        for row in self.rows("SELECT team, rule FROM alerts WHERE state = 'firing' ORDER BY id"):
-            found.setdefault(row[0], []).append(row[1])
-        return found
+    def firing(self, day: dt.date) -> list[dict[str, Any]]:
+        """The alerts that were firing on a day: team (`*`: the source as a whole), source, rule, reason."""
+        rows = self.rows(
+            "SELECT team, source, rule, reason FROM alerts WHERE day <= :day AND (resolved_day IS NULL OR resolved_day > :day) ORDER BY id",
+            {"day": day.isoformat()},
+        )
+        return [dict(row) for row in rows]
 
     def coverage(self, first: dt.date, last: dt.date) -> float | None:
         """The share in [0, 1] of the source days in `first`..`last` that a finished crawl has read; None when none was crawled."""

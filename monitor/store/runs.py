@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from monitor import clock
 from monitor.records import from_text, to_text
 from monitor.store.connection import storable
 from monitor.store.posts import PURGE_AFTER, Counts, Posts
@@ -73,7 +74,7 @@ class Runs(Posts):
                 connection.executemany("INSERT OR IGNORE INTO covered_days VALUES (?, ?)", [(day, row["source"]) for day in days])
                 connection.execute("UPDATE sources SET first_day = min(first_day, ?) WHERE source = ?", (first.isoformat(), row["source"]))
         leftovers = self.fact("leftovers")
-        if leftovers and dt.datetime.now(dt.UTC) - from_text(leftovers) > PURGE_AFTER:
+        if leftovers and clock.now() - from_text(leftovers) > PURGE_AFTER:
             self.purge()
 
     def begin_run(self, step: str, source: str, at: dt.datetime) -> int:
