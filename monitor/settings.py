@@ -1,0 +1,366 @@
+"""What config.yaml may hold: every section as a pydantic model, with its units, defaults and what makes no sense.
+
+The promise: a value that got past these models can be used as it is. Messages say what to write, and never show a value
+that may be a secret. `monitor.config` reads the file into them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from monitor.records import ALL, Kind, clean
+
+_ID = r"^[a-z0-9][a-z0-9_.-]*$"
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(value: object) -> float:
+    """A duration as people write it (`90s`, `30m`, `6h`, `1d`, or a number of seconds) in seconds."""
+    found = 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = value
+    elif isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)):
+        found = float(match[1]) * _UNITS[match[2]]
+    if not 0 < found <= 366 * 86400:
+        raise ValueError("write a duration above 0 and of at most a year, such as 90s, 30m, 6h or 1d")
+    return float(found)
+
+
+def _pause(value: object) -> float:
+    return 0.0 if value in (0, "0") and not isinstance(value, bool) else seconds(value)
+
+
+def _visible(text: str) -> str:
+    if not clean(text):
+        raise ValueError("write a name that can be seen")
+    return text
+
+
+def _file(path: Path) -> Path:
+    if str(path) in ("", ".") or "\0" in str(path) or ":/" in str(path):  # Path makes one slash of two
+        raise ValueError("write the path of a file")
+    return Path(os.path.expanduser(path))
+
+
+def _day(value: object) -> object:
+    """Pydantic would take a number for seconds since 1970."""
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise ValueError("write a day such as 2026-01-31")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+File = Annotated[Path, AfterValidator(_file)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise ValueError("write a number")
+        return value
+
+
+class Alias(_Section):
+    """One way in which a team is named. A plain string in config.yaml is `{text: ...}`."""
+
+    text: Name
+    case: bool = False
+    """Match upper and lower case as written; without it both are the same."""
+    needs: tuple[str, ...] = ()
+    """Counts only where one of these words stands in the same post (or its thread's title)."""
+    not_: tuple[str, ...] = Field(default=(), alias="not")
+    """Does not count where it is part of one of these phrases."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return value if isinstance(value, dict | list | Alias) else {"text": value}
+
+
+class Team(_Section):
+    """A team that is watched. The name is itself an alias unless `aliases` holds it in another form."""
+
+    id: str = Field(pattern=_ID)
+    name: Name
+    parent: str | None = None
+    aliases: tuple[Alias, ...] = ()
+
+    @model_validator(mode="after")
+    def _name_is_an_alias(self) -> Self:
+        if self.name.casefold() not in {alias.text.casefold() for alias in self.aliases}:
+            object.__setattr__(self, "aliases", (Alias(text=self.name), *self.aliases))
+        return self
+
+
+class Terms(_Section):
+    """What a site's terms of use said, read by a person; a source without it is not crawled."""
+
+    read_on: Annotated[dt.date, BeforeValidator(_day)]
+    by: str = Field(min_length=1)
+    allows: str = Field(min_length=1)
+    note: str = ""
+
+    @field_validator("read_on")
+    @classmethod
+    def _has_been(cls, value: dt.date) -> dt.date:
+        if value > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1):  # far enough east it is tomorrow already
+            raise ValueError("write the day on which you read them, not one to come")
+        return value
+
+
+class Source(_Section):
+    """A place that is crawled. `type` names a file in spiders/; `options` are that spider's own."""
+
+    name: str = Field(pattern=_ID)
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    enabled: bool = True
+    kind: Kind = "voice"
+    """`voice`: people speaking for themselves. `press`: articles, kept and shown but not counted as voices."""
+    every: Seconds | None = None
+    """Time between two crawls; without it `schedule.collect`."""
+    time_limit: Seconds = 1200.0
+    delay: Annotated[float, BeforeValidator(_pause)] = Field(default=1.0, le=600)
+    """Time between two requests to one host; a longer Crawl-delay in robots.txt wins."""
+    overlap: Seconds = 3600.0
+    """How far behind its cursor a crawl looks again, for posts that came late."""
+    refresh: Seconds = 172800.0
+    """Posts younger than this are looked at again for edits and deletions."""
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    terms: Terms | None = None
+    """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
+
+
+class Scorer(_Section):
+    """The sentiment model: `embedded`, or a folder that holds model.onnx, config.json and tokenizer.json."""
+
+    model: str = "embedded"
+    threads: int = Field(default=0, ge=0, le=256)
+    """Processor threads; 0 takes all cores."""
+
+
+RuleType = Literal["below", "drop", "spike", "silence"]
+_THRESHOLDS: dict[str, tuple[float, float, float]] = {  # the smallest that makes sense, the greatest, the default
+    "below": (-1.0, 1.0, -0.3),
+    "drop": (0.01, 2.0, 0.25),
+    "spike": (1.01, 1000.0, 3.0),
+    "silence": (0.0, 0.99, 0.1),
+}
+_MEASURED: dict[str, tuple[int, float]] = {"drop": (2, 0.97), "spike": (1, 0.999)}
+"""`for` and `confidence` where (1, 0.998) gave more than one false alarm per series and year: tests/benchmarks/test_alert_rates.py."""
+
+
+def _recover(rule_type: RuleType, threshold: float) -> float:
+    """The default: clear of `threshold`, and within reach. With the default thresholds -0.2, 0.1, 1.5 and 0.5."""
+    found = {
+        "below": min(threshold + 0.1, 1.0),
+        "drop": threshold * 0.4,
+        "spike": 1 + (threshold - 1) / 4,
+        "silence": threshold + (1 - threshold) * 4 / 9,
+    }
+    return round(found[rule_type], 6)
+
+
+class Rule(_Section):
+    """When an alert fires and when it is over. What `threshold` and `recover` mean stands in monitor/rules/<type>.py."""
+
+    id: str = Field(pattern=_ID)
+    type: RuleType
+    enabled: bool = True
+    teams: tuple[str, ...] = (ALL,)
+    """Ids of teams, or `*` for each; none at all, with type silence, for the source as a whole."""
+    source: str = ALL
+    min_authors: int = Field(default=8, ge=1, le=100_000)
+    for_: int = Field(default=None, validate_default=True, ge=1, le=60, alias="for")
+    """Days in a row on which the condition must hold before the alert fires."""
+    threshold: float = Field(default=None, validate_default=True, allow_inf_nan=False)
+    recover: float = Field(default=None, validate_default=True, allow_inf_nan=False)
+    recover_for: int = Field(default=2, ge=1, le=60)
+    """Complete days in a row on which the recovery threshold must hold before the alert is resolved."""
+    baseline_days: int = Field(default=28, ge=5, le=366)
+    confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
+    """How sure the statistics must be, one-sided. What it costs in false alarms stands in monitor/rules/<type>.py."""
+
+    @field_validator("teams", mode="before")
+    @classmethod
+    def _one_team(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("for_", "confidence", mode="before")
+    @classmethod
+    def _as_measured(cls, value: object, info: ValidationInfo) -> object:
+        days, confidence = _MEASURED.get(info.data.get("type", "below"), (1, 0.998))
+        return value if value is not None else days if info.field_name == "for_" else confidence
+
+    @field_validator("threshold", "recover", mode="before")
+    @classmethod
+    def _by_type(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            return value
+        rule_type = info.data.get("type", "below")  # without a type there is a problem already
+        default = _THRESHOLDS[rule_type][2]
+        return default if info.field_name == "threshold" else _recover(rule_type, info.data.get("threshold", default))
+
+    @field_validator("threshold")
+    @classmethod
+    def _makes_sense(cls, value: float, info: ValidationInfo) -> float:
+        if "type" in info.data:
+            least, most, _ = _THRESHOLDS[info.data["type"]]
+            if not least <= value <= most:
+                raise ValueError(f"write a number from {least:g} to {most:g}")
+        return value
+
+    @field_validator("recover")
+    @classmethod
+    def _keeps_clear(cls, value: float, info: ValidationInfo) -> float:
+        if not {"type", "threshold"} <= info.data.keys():  # they have a problem of their own
+            return value
+        threshold, upward = info.data["threshold"], info.data["type"] in ("below", "silence")
+        if value < threshold if upward else value > threshold:
+            raise ValueError(
+                f"write a recover that is {'above' if upward else 'below'} the threshold ({threshold:g}): "
+                "with this one the alert would be over while it still fires"
+            )
+        return value
+
+
+class Target(_Section):
+    """Where alerts go: `console`, or an Apprise URL, given here, by `${NAME}`, or in a file. A plain string is `{url: ...}`."""
+
+    url: str | None = Field(default=None, repr=False)
+    url_file: File | None = None
+    name: str = Field(default="", max_length=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None and value != "console" and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+            raise ValueError("write console, or an Apprise URL such as ntfy://ntfy.example.org/topic")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _no_address(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("write a name of your own, since it is shown; the address belongs in url")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError("write either url or url_file")
+        return self
+
+    @property
+    def address(self) -> str:
+        """The URL itself, a secret. Raises OSError when `url_file` cannot be read, or not as UTF-8 text."""
+        if self.url_file is None:
+            return self.url or ""
+        try:
+            return self.url_file.read_text("utf-8").strip()
+        except UnicodeDecodeError:
+            raise OSError(errno.EILSEQ, "not UTF-8 text", str(self.url_file)) from None
+
+    @property
+    def key(self) -> str:
+        """The target's name in the store and in messages: never the URL, which may hold a password."""
+        if self.name:
+            return self.name
+        if self.url_file is not None:
+            return f"file:{self.url_file.name}"
+        if self.url == "console":
+            return "console"
+        scheme = (self.url or "").partition("://")[0]
+        return f"{scheme}:{hashlib.sha256((self.url or '').encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+class Notify(_Section):
+    """Delivery of alerts."""
+
+    targets: tuple[Target, ...] = (Target(url="console"),)
+    max_attempts: int = Field(default=12, ge=1, le=1000)
+    retry_after: Seconds = 60.0
+    """Wait before the second attempt; it doubles each time, up to six hours."""
+    link_posts: int = Field(default=3, ge=0, le=10)
+
+
+class Privacy(_Section):
+    """What is published and how authors are hidden."""
+
+    min_authors: int = Field(default=5, ge=2, le=100_000)
+    """Fewer distinct authors than this on a day is "insufficient data", never a number."""
+    author_key_file: File | None = None
+    """32 random bytes that author names are hashed with; without it `<database>.key`, made at first use, mode 0600."""
+    excerpt: int = Field(default=200, ge=0, le=1000)
+    """Characters of a post that an alert may quote; 0 quotes none."""
+
+
+class Schedule(_Section):
+    """How often each step runs in `forum-monitor run`, and how long it may take."""
+
+    collect: Seconds = 1800.0
+    understand: Seconds = 300.0
+    trend: Seconds = 300.0
+    alert: Seconds = 300.0
+    deliver: Seconds = 60.0
+    time_limit: Seconds = 3600.0
+
+
+class Config(_Section):
+    """The whole of config.yaml. Relative paths are relative to the file's own folder."""
+
+    database: File = Path("monitor.db")
+    contact: str = Field(default="", max_length=200)
+    """E-mail address or page that site owners see in our user agent; without it only loopback hosts are crawled."""
+    teams: tuple[Team, ...] = ()
+    sources: tuple[Source, ...] = ()
+    scorer: Scorer = Scorer()
+    rules: tuple[Rule, ...] = ()
+    notify: Notify = Notify()
+    privacy: Privacy = Privacy()
+    schedule: Schedule = Schedule()
+    path: Path = Field(default=Path("config.yaml"), exclude=True)
+    """Where this was read from; not a key of the file."""
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():  # it becomes a header
+            raise ValueError("write an e-mail address or the address of a page, on one line")
+        return value
+
+    @property
+    def author_key_file(self) -> Path:
+        return self.privacy.author_key_file or self.database.with_name(self.database.name + ".key")
+
+    def source(self, name: str) -> Source | None:
+        return next((source for source in self.sources if source.name == name), None)
+
+    def team(self, team_id: str) -> Team | None:
+        return next((team for team in self.teams if team.id == team_id), None)
