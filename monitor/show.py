@@ -85,7 +85,7 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequ
         if not row["week_posts"]:
             silent.append(row["name"])
             continue
-        interval = f"{row['week_low']:+.2f} to {row['week_high']:+.2f}" if row["week_low"] is not None else ""
+        interval = f"{row['week_low']:+z.2f} to {row['week_high']:+z.2f}" if row["week_low"] is not None else ""
         table.add_row(
             row["name"], _mean(row["today_mean"]), str(row["today_authors"]), _mean(row["week_mean"]), interval, str(row["week_authors"]),
             str(row["week_posts"]), _mean(row["change"], missing=""), row["sparkline"], Text(row["alert"] or "", style="bold red"),
@@ -108,7 +108,7 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequ
 def _mean(value: float | None, missing: str = "insufficient") -> Text:
     if value is None:
         return Text(missing, style="dim")
-    return Text(f"{value:+.2f}", style="red" if value <= -0.2 else "green" if value >= 0.2 else "")
+    return Text(f"{value:+z.2f}", style="red" if value <= -0.2 else "green" if value >= 0.2 else "")
 
 
 def team_days(store: Store, config: Config, team: str, day: dt.date, days: int = 28) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
     for row in days:
         known = row["mean"] is not None
         shares = [f"{row[name]:.0%}" if known else "" for name in ("negative_share", "neutral_share", "positive_share")]
-        interval = f"{row['low']:+.2f} to {row['high']:+.2f}" if known else ""
+        interval = f"{row['low']:+z.2f} to {row['high']:+z.2f}" if known else ""
         coverage = "" if row["coverage"] is None else f"{row['coverage']:.0%}"
         table.add_row(
             row["day"], _mean(row["mean"]), interval, str(row["authors"]), str(row["posts"]), str(row["threads"]), *shares, coverage
@@ -147,7 +147,7 @@ def posts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     parts: list[Any] = []
     for row in rows:
         head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  {row['source']}  ")
-        head.append(f"{row['label']} {row['value']:+.2f}", style={"negative": "red", "positive": "green"}.get(row["label"], ""))
+        head.append(f"{row['label']} {row['value']:+z.2f}", style={"negative": "red", "positive": "green"}.get(row["label"], ""))
         head.append(f"  {row['url']}", style="dim")
         parts += [head, Text("    " + " ".join(row["text"].split())[:400])]
     return Group(*parts)

@@ -148,7 +148,7 @@ def _say(console: Console, store: Store, config: Config, day: dt.date, told: lis
         team = config.team(team_id)
         rows = store.daily(team_id, day.isoformat(), day.isoformat())
         if rows and rows[0]["mean"] is not None:
-            figure = f"{rows[0]['mean']:+.2f} ({rows[0]['low']:+.2f} to {rows[0]['high']:+.2f}, {rows[0]['authors']} people)"
+            figure = f"{rows[0]['mean']:+z.2f} ({rows[0]['low']:+z.2f} to {rows[0]['high']:+z.2f}, {rows[0]['authors']} people)"
         else:
             figure = f"insufficient data ({rows[0]['authors'] if rows else 0} people)"
         parts.append(f"{team.name if team else team_id} {figure}")
