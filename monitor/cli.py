@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monitor import __version__, clock
+from monitor import CHILD, __version__, clock
 from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main(ctx: click.Context, config_path: str | None) -> None:
 
 def _is_child() -> bool:
     """Whether the daemon, or `once`, runs this process."""
-    return bool(os.environ.get("FORUM_MONITOR_CHILD"))
+    return bool(os.environ.get(CHILD))
 
 
 def _stop_with_daemon() -> None:
@@ -84,28 +84,27 @@ def _stop_with_daemon() -> None:
 
 
 def _load(ctx: click.Context, *, quiet: bool = False) -> Config:
-    """The configuration; what is wrong in it goes to standard error and the rest is used."""
+    """The configuration; what is wrong in it goes to standard error (once: the daemon's children keep still) and the rest is used."""
     from monitor.config import find, load
 
-    config, problems = load(find(ctx.obj))
-    if not quiet:
-        for problem in problems:
+    config, ctx.meta[_PROBLEMS] = load(find(ctx.obj))
+    if not quiet and not _is_child():
+        for problem in ctx.meta[_PROBLEMS]:
             click.echo(f"{config.path.name}: {problem} (left out; the rest goes on)", err=True)
-    ctx.meta[_BROKEN] = bool(problems)
     return config
 
 
-_BROKEN = "monitor.config_is_broken"
-"""In a command's `meta`: whether something in config.yaml had to be left out."""
+_PROBLEMS = "monitor.problems"
+"""In a command's `meta`: the problems of its config.yaml, each of which had to be left out."""
 
 
 @contextlib.contextmanager
-def _step(ctx: click.Context, step: str, source: str = "") -> Iterator[tuple[Config, Store]]:
-    """What every step has around it: its lock, the open store, and a row in `runs` that says how it ended."""
+def _step(ctx: click.Context, step: str, source: str = "", config: Config | None = None) -> Iterator[tuple[Config, Store]]:
+    """What every step has around it: its configuration, its lock, the open store, and a row in `runs` that says how it ended."""
     from monitor.daemon import lock
     from monitor.store import Store
 
-    config = _load(ctx)
+    config = config or _load(ctx)
     with lock(config.database, f"{step}.{source}".strip(".")), Store(config.database) as store:
         run = store.begin_run(step, source, clock.now())
         try:
@@ -208,19 +207,17 @@ def init(path: Path, contact: str, force: bool) -> None:
 @click.pass_context
 def check(ctx: click.Context) -> None:
     """Read config.yaml and report every problem at once: where, what is wrong, what to write instead."""
-    from monitor.config import find, load, warnings
+    from monitor.config import warnings
 
-    path = find(ctx.obj)
-    config, problems = load(path)
-    problems += _target_problems(config)
+    config = _load(ctx, quiet=True)
+    problems = [*ctx.meta[_PROBLEMS], *_target_problems(config)]
     for text in warnings(config):
         click.echo(f"Note: {text}")
     if problems:
-        raise ConfigError(str(path), problems)
+        raise ConfigError(str(config.path), problems)
     enabled = sum(source.enabled for source in config.sources)
-    click.echo(
-        f"{path}: no problem. {len(config.teams)} teams, {enabled} of {len(config.sources)} sources enabled, {len(config.rules)} rules."
-    )
+    holds = f"{len(config.teams)} teams, {enabled} of {len(config.sources)} sources enabled, {len(config.rules)} rules"
+    click.echo(f"{config.path}: no problem. {holds}.")
 
 
 def _target_problems(config: Config) -> list[Any]:
@@ -244,7 +241,8 @@ def doctor(ctx: click.Context) -> None:
     from monitor.doctor import examine
 
     sick = 0
-    for name, fine, finding in examine(_load(ctx)):
+    config = _load(ctx)
+    for name, fine, finding in examine(config, ctx.meta[_PROBLEMS]):
         sick += not fine
         click.echo(f"{'ok  ' if fine else 'LOOK'}  {name}: {finding}")
     ctx.exit(1 if sick else 0)
@@ -292,7 +290,7 @@ def collect(ctx: click.Context, source: str, trial: bool) -> None:
     if found.terms is None:
         remedy = f"read what the site allows and write it down as sources.{source}.terms in {config.path.name}"
         raise CrawlError(f"{source} is not crawled before a person has read its terms: {remedy}", permanent=True)
-    with contextlib.nullcontext() if trial else _step(ctx, "collect", source):
+    with contextlib.nullcontext() if trial else _step(ctx, "collect", source, config):
         from monitor import collect as crawls
 
         result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
@@ -364,7 +362,7 @@ def alert(ctx: click.Context) -> None:
         from monitor.alert import alert as check_rules
 
         # What a slip of the pen left out is not taken for what somebody switched off.
-        told = check_rules(store, config, now=clock.now(), keep_unwatched=ctx.meta[_BROKEN])
+        told = check_rules(store, config, now=clock.now(), keep_unwatched=bool(ctx.meta[_PROBLEMS]))
     for text in told:
         click.echo(f"alert: {text}")
     if not told:

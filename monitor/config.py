@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 from monitor.errors import ConfigError, Problem
 from monitor.problems import Location, expand, in_words, key_path, kind, near, read, shown, written
@@ -200,9 +197,10 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
             if not alias.needs and (other := taken.setdefault((name, alias.case), index)) != index:
                 what = f"{shown(alias.text)} is an alias of teams.{other} too, which gets it"
                 wrong(("teams", index, "aliases"), what, "Keep it with one team, or tell them apart with needs")
+    types = spider_types()
     for index, source in list(sources.items()):
-        if source.type not in spider_types():
-            wrong(("sources", index, "type"), f"is {shown(source.type)}, and there is no such spider", near(source.type, spider_types()))
+        if source.type not in types:
+            wrong(("sources", index, "type"), f"is {shown(source.type)}, and there is no such spider", near(source.type, types))
             del sources[index]
         if source.enabled and source.terms is None:
             remedy = "Read the site's terms, then add terms: {read_on: 2026-01-31, by: your name, allows: what they allow}"

@@ -26,6 +26,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from monitor import CHILD
 from monitor.config import Config, load, warnings
 from monitor.errors import Busy, ConfigError, MonitorError, StoreError
 from monitor.store import Store
@@ -34,9 +35,6 @@ log = logging.getLogger("forum-monitor")
 
 CHAIN = ("understand", "trend", "alert", "deliver")
 """The steps after `collect`, in order: one that ends well calls the next."""
-
-CHILD = "FORUM_MONITOR_CHILD"
-"""Set in a child's environment: it then stops when its standard input closes, that is when the daemon dies."""
 
 GRACE = 8.0
 """Seconds that children have to end after SIGTERM before they are killed: the daemon promises ten in all."""

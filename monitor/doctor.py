@@ -9,19 +9,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from monitor.config import Config, load, warnings
-from monitor.errors import MonitorError
+from monitor.config import Config, warnings
+from monitor.errors import MonitorError, Problem
 from monitor.store import Store
 
 _LITTLE = 500
 """MB of free disk below which doctor says so."""
 
 
-def examine(config: Config) -> Iterator[tuple[str, bool, str]]:
+def examine(config: Config, problems: Sequence[Problem]) -> Iterator[tuple[str, bool, str]]:
     """(what, whether it is fine, what was found and what to do), one after the other as each is known."""
-    problems = load(config.path)[1]
     yield "config", not problems, f"{config.path}, {len(problems)} problems" + ("; `forum-monitor check` lists them" if problems else "")
     for text in warnings(config):
         yield "config", False, text

@@ -196,7 +196,7 @@ COLUMNS: dict[str, str] = {
     "neutral_share": "share of voices, 0..1",
     "new": "posts not known before",
     "next_attempt_at": "not tried again before, UTC",
-    "outcome": "`ok`, `failed`, `timed out`, `stopped` or `killed`; NULL while it goes on",
+    "outcome": "`ok`, `failed`, `stopped` or `killed`; NULL while it goes on",
     "parent_id": "native_id of the post it answers",
     "position": "its place in the message, from 0",
     "positive": "probability, 0..1",

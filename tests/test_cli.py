@@ -170,7 +170,10 @@ def test_a_broken_part_of_the_config_does_not_stop_the_rest(write_config: Callab
     write_config(rules=[{"id": "x", "type": "drp"}])
     done = forum_monitor("understand")
     assert done.returncode == 0, done.stderr
-    assert "rules.0.type" in done.stderr
+    assert done.stderr.count("rules.0.type") == 1
+    done = forum_monitor("once")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("rules.0.type") == 1, "told once, not by every step"
 
 
 def test_doctor_tells_what_is_fine_and_what_is_not(understood: Path, write_config: Callable[..., Path], forum_monitor: Run) -> None:

@@ -90,7 +90,7 @@ class Runs(Posts):
             return int(connection.execute("INSERT INTO runs (step, source, started_at) VALUES (?, ?, ?)", row).lastrowid or 0)
 
     def end_run(self, run_id: int, at: dt.datetime, *, outcome: str, message: str = "") -> None:
-        """Close a run: outcome is ok, failed, timed out or stopped."""
+        """Close a run: outcome is ok, failed or stopped (`begin_run` closes one that was killed)."""
         with self.writing() as connection:
             connection.execute(
                 "UPDATE runs SET ended_at = ?, outcome = ?, message = ? WHERE id = ?",
