@@ -11,8 +11,8 @@ import contextlib
 import datetime as dt
 import logging
 import os
-import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -59,6 +59,27 @@ def lock(database: Path, what: str = "") -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextlib.contextmanager
+def _signals(*numbers: signal.Signals) -> Iterator[Iterator[int]]:
+    """The signals of these numbers as they come, each once, to be read in the main thread.
+
+    They come through a socket that the interpreter writes to: a wait on a queue or a lock would sleep through a signal that
+    arrives just before it, or that the system hands to another thread, and the daemon would not stop.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    try:
+        yield (number for number in iter(lambda: reader.recv(1)[0], 0) if number in numbers)
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        reader.close()
+        writer.close()
 
 
 def command(config_path: Path, *words: str) -> list[str]:
@@ -138,7 +159,6 @@ class Daemon:
         self.accepted = config.path.with_name(f".{config.path.name}.running")
         """What the children read: config.yaml as it was when it was last accepted, beside it, so that its relative paths hold."""
         self.children = Children()
-        self.signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         # Crawls have threads of their own, so that slow ones never hold up the chain.
         self.scheduler = BackgroundScheduler(
             timezone=dt.UTC,
@@ -155,17 +175,16 @@ class Daemon:
             migrated = self.children.run(command(self.accepted, "migrate"), 600.0)
             if migrated is None or migrated.code != 0:
                 raise StoreError(f"{self.config.database} could not be made ready; the reason stands above")
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, lambda caught, _: self.signals.put(caught))
-            self._schedule()
-            self.scheduler.start()
-            log.info("running; %d sources, %d rules, database %s", len(self._sources()), len(self.config.rules), self.config.database)
-            while self.signals.get() == signal.SIGHUP:
-                self._reload()
-            log.info("stopping")
-            self.children.stop()
-            self.scheduler.shutdown(wait=False)
-            log.info("stopped")
+            with _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as caught:
+                self._schedule()
+                self.scheduler.start()
+                log.info("running; %d sources, %d rules, database %s", len(self._sources()), len(self.config.rules), self.config.database)
+                while next(caught) == signal.SIGHUP:
+                    self._reload()
+                log.info("stopping")
+                self.children.stop()
+                self.scheduler.shutdown(wait=False)
+                log.info("stopped")
 
     @contextlib.contextmanager
     def _accepted(self) -> Iterator[None]:

@@ -275,6 +275,24 @@ def test_a_hanging_source_is_ended_and_touches_no_other(
         assert _ask(database, "SELECT count(*) FROM posts") == [(130,)]
 
 
+def test_a_signal_that_another_thread_is_given_still_wakes_the_daemon() -> None:
+    """The system may hand a signal to any thread: the main one, asleep, learns of it all the same, and of each one once."""
+    program = (
+        "import signal, threading, time\n"
+        "from monitor.daemon import _signals\n"
+        "def other():\n"
+        "    for number in (signal.SIGHUP, signal.SIGTERM):\n"
+        "        time.sleep(0.3)\n"
+        "        signal.pthread_kill(threading.get_ident(), number)\n"
+        "    time.sleep(30)\n"
+        "with _signals(signal.SIGHUP, signal.SIGTERM) as caught:\n"
+        "    threading.Thread(target=other, daemon=True).start()\n"
+        "    print([int(next(caught)), int(next(caught))] == [signal.SIGHUP, signal.SIGTERM])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False)
+    assert ended.stdout == "True\n", ended.stderr
+
+
 @pytest.mark.parametrize("step", ["migrate", "collect", "understand"])
 def test_sigterm_while_children_are_at_work(
     forum: DemoForum, hook: WebHook, write_config: Callable[..., Path], tmp_path: Path, step: str
