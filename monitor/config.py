@@ -20,11 +20,13 @@ from pydantic import BaseModel, ValidationError
 from monitor.errors import ConfigError, Problem
 from monitor.problems import Location, expand, in_words, key_path, kind, near, read, shown, written
 from monitor.records import ALL
-from monitor.settings import Alias, Config, Notify, Privacy, Rule, RuleType, Schedule, Scorer, Source, Target, Team, Terms, seconds
+from monitor.scoring import LOOPBACK, Price, Scorer
+from monitor.section import seconds
+from monitor.settings import Alias, Config, Notify, Privacy, Rule, RuleType, Schedule, Source, Target, Team, Terms
 
 __all__ = [
-    "ENVIRONMENT_KEY", "FILE_NAME", "Alias", "Config", "Notify", "Privacy", "Rule", "RuleType", "Schedule", "Scorer", "Source", "Target",
-    "Team", "Terms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types", "warnings",
+    "ENVIRONMENT_KEY", "FILE_NAME", "Alias", "Config", "Notify", "Price", "Privacy", "Rule", "RuleType", "Schedule", "Scorer", "Source",
+    "Target", "Team", "Terms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types", "warnings",
 ]  # fmt: skip
 
 ENVIRONMENT_KEY = "FORUM_MONITOR_CONFIG"
@@ -119,7 +121,7 @@ def _placed(config: Config, lists: Mapping[str, _Items], path: Path) -> Config:
         "privacy": config.privacy.model_copy(update={"author_key_file": base / key_file if key_file else None}),
         **{name: tuple(lists[name].values()) for name in ("teams", "sources", "rules")},
     }
-    if config.scorer.model != "embedded" and (base / model).is_dir():
+    if config.scorer.model != "embedded" and config.scorer.endpoint is None and (base / model).is_dir():
         update["scorer"] = config.scorer.model_copy(update={"model": str(base / model)})
     return config.model_copy(update=update)
 
@@ -137,6 +139,16 @@ def warnings(config: Config) -> list[str]:
         found.append("rules is empty, so no alert will ever go out: copy one from the shipped config.yaml (`forum-monitor init`)")
     if not config.notify.targets:
         found.append("notify.targets has no usable target, so alerts are kept in the database and go nowhere: write at least console")
+    scorer = config.scorer
+    if scorer.key_env and not os.environ.get(scorer.key_env):
+        found.append(f"scorer.key_env names {scorer.key_env}, which is not set here: set it for what runs `understand`")
+    if not (scorer.stays_here or scorer.tokens_per_day or scorer.spend_per_day):
+        found.append(
+            f"scorer.endpoint has no limit per day, and its first run reads every stored post: {scorer.host} may charge for all of them; "
+            "write tokens_per_day, or price and spend_per_day"
+        )
+    if not scorer.stays_here and (scorer.endpoint or "").startswith("http:"):
+        found.append(f"scorer.endpoint sends passages of posts, and the key, to {scorer.host} unencrypted: write https:// if it can")
     return found
 
 
@@ -144,7 +156,7 @@ def is_loopback_only(source: Source) -> bool:
     """Whether every URL that the source asks is on this machine; an address that its options leave out is the public site's."""
     urls = [value for location, value in _strings(source.options, ()) if "://" in value and location != ("site",)]
     public = source.type == "hackernews" and not source.options.keys() >= {"api", "items"}
-    return bool(urls) and not public and all(_host(url) in ("localhost", "127.0.0.1", "::1") for url in urls)
+    return bool(urls) and not public and all(_host(url) in LOOPBACK for url in urls)
 
 
 def _host(url: str) -> str:

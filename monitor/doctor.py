@@ -11,7 +11,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
-from monitor.config import Config, warnings
+from monitor import clock
+from monitor.config import Config, Scorer, warnings
 from monitor.errors import MonitorError, Problem
 from monitor.store import Store
 
@@ -58,22 +59,46 @@ def _store(config: Config) -> Iterator[tuple[str, bool, str]]:
 
 
 def _model(config: Config) -> Iterator[tuple[str, bool, str]]:
-    from monitor.sentiment import Item, load_scorer
+    """What is scored where, and each model at work on one plain sentence, whichever of two that take turns would get it."""
+    settings = config.scorer
+    unsure = "" if settings.escalate_below is None else f" of which the embedded model is less than {settings.escalate_below:.0%} sure"
+    if settings.endpoint is None:
+        yield "text", True, "no text leaves this machine to be scored"
+    elif settings.stays_here:
+        yield "text", True, f"no text leaves this machine to be scored; passages{unsure} go to {settings.host}"
+    else:
+        yield "text", True, f"passages of posts{unsure} LEAVE THIS MACHINE to be scored, for {settings.host} (scorer.endpoint)"
+    if settings.escalate_below is not None:
+        yield _at_work("model", Scorer(threads=settings.threads), None)
+    if settings.endpoint is None:
+        yield _at_work("model", settings, None)
+        return
+    try:
+        with Store(config.database) as store:
+            yield _at_work("endpoint", settings.model_copy(update={"escalate_below": None}), store)
+            tokens, cost = store.spent(clock.now().date())
+    except MonitorError:  # told by _store already
+        return
+    of = f" of {settings.tokens_per_day}" if settings.tokens_per_day else ""
+    money = f", {cost:.4f}{f' of {settings.spend_per_day:g}' if settings.spend_per_day else ''} spent" if settings.price else ""
+    yield "spending", True, f"{tokens}{of} tokens used today (UTC){money}"
+
+
+def _at_work(what: str, settings: Scorer, store: Store | None) -> tuple[str, bool, str]:
+    from monitor.sentiment import Item, Paused, load_scorer
 
     try:
         begun = time.perf_counter()
-        scorer = load_scorer(config.scorer)
+        scorer = load_scorer(settings, store)
         score = scorer.score([Item("This team is a disaster, everybody competent has left.", ())])[0]
         took = time.perf_counter() - begun
     except MonitorError as error:
-        yield "model", False, str(error)
-        return
-    fine = score.label == "negative"
-    yield (
-        "model",
-        fine,
-        f"{scorer.name}, loaded in {took:.1f} s" + ("" if fine else f"; it calls a plain complaint {score.label}: choose another model"),
-    )
+        return what, isinstance(error, Paused) and error.allowance_spent, str(error)
+    except Exception as error:  # noqa: BLE001 (whatever a model's runtime raises is a finding)
+        return what, False, f"{settings.model} fails on a plain complaint ({type(error).__name__}): choose another model"
+    said = f"calls a plain complaint {score.label}" if score else "gives no answer to a plain complaint"
+    fine = score is not None and score.label == "negative"
+    return what, fine, f"{scorer.name}, answered after {took:.1f} s" + ("" if fine else f"; it {said}: choose another model")
 
 
 def _source(config: Config, name: str) -> tuple[str, bool, str]:

@@ -8,6 +8,7 @@
     ├── CrawlError               a source could not be crawled (permanent says whether to try again)
     ├── InputError               a file or line given by the user cannot be read
     ├── ModelError               the sentiment model is missing, broken or unknown
+    │   └── sentiment.Paused     it may not be asked now, or does not answer: what it said before is kept
     └── DeliveryError            a message did not go out (permanent says whether to try again)
 
 A message never holds a post's text, an author's name or a secret.

@@ -22,6 +22,11 @@ from monitor.errors import ConfigError, Problem
 
 Location = tuple[str | int, ...]
 
+
+class Hidden(ValueError):  # noqa: N818 (it names what is to be done)
+    """A mistake in a value that may be a secret: the message does not show it."""
+
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _BEHIND_SCHEME = re.compile(r"://\S*")
 
@@ -168,8 +173,9 @@ def in_words(details: ErrorDetails, model: type[BaseModel], raw: Any, prefix: Lo
         found = key_path((*location[:-1], shown(details["input"])))
         return Problem(found, "is a key that is not a text", "Put it in quotes (YAML reads yes, no, on and off as true or false)")
     if error == "value_error":
-        remedy = str(details.get("ctx", {}).get("error", details["msg"]))
-        return Problem(key, "is missing" if value is None else f"is {shown(value)}", remedy[:1].upper() + remedy[1:])
+        reason = details.get("ctx", {}).get("error", details["msg"])
+        found = "is not what belongs here" if isinstance(reason, Hidden) else "is missing" if value is None else f"is {shown(value)}"
+        return Problem(key, found, str(reason)[:1].upper() + str(reason)[1:])
     if error == "literal_error":
         return Problem(key, f"is {shown(value)}", f"Write one of {details.get('ctx', {}).get('expected', '')}")
     if error == "string_pattern_mismatch":

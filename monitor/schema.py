@@ -1,8 +1,8 @@
 """The database's shape, as migrations that are only ever appended, and what each table and column means.
 
 A database is brought up to date when it is opened; one from a newer version is refused and left as it is. Tables may
-gain columns; the views `v_daily`, `v_posts`, `v_alerts` and `v_coverage` keep the columns that they have, so queries
-written against them go on working.
+gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage` and `v_corrections` keep the columns that they
+have, so queries written against them go on working.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ migrations = Migrations("forum_monitor")
 def m001_initial(db: Database) -> None:
     """The store as first released."""
     for statement in _INITIAL:
+        db.execute(statement)
+
+
+@migrations()
+def m002_corrections(db: Database) -> None:
+    """A person's word on a post and a team, which counts in place of every model's."""
+    for statement in _CORRECTIONS:
+        db.execute(statement)
+
+
+@migrations()
+def m003_two_models(db: Database) -> None:
+    """Which of two models that take turns gave a score, and what asking one behind an address costs."""
+    for statement in _TWO_MODELS:
         db.execute(statement)
 
 
@@ -120,11 +134,53 @@ _INITIAL = (
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
 )
 
+_CORRECTIONS = (
+    """CREATE TABLE corrections (
+        post_id INTEGER NOT NULL REFERENCES posts (id) ON DELETE CASCADE, team TEXT NOT NULL, label TEXT NOT NULL,
+        text_hash TEXT NOT NULL, note TEXT, corrected_at TEXT NOT NULL, PRIMARY KEY (post_id, team)) WITHOUT ROWID""",
+    """DROP VIEW v_posts""",
+    """CREATE VIEW v_posts AS
+        SELECT p.id, p.source, p.native_id, p.url, p.thread_id, p.parent_id, p.title, p.text, p.language, p.posted_at, p.date_origin,
+            p.edited_at, p.fetched_at, p.kind, s.team, s.model, coalesce(1.0 * (c.label = 'negative'), s.negative) AS negative,
+            coalesce(1.0 * (c.label = 'neutral'), s.neutral) AS neutral, coalesce(1.0 * (c.label = 'positive'), s.positive) AS positive,
+            coalesce(1.0 * ((c.label = 'positive') - (c.label = 'negative')), s.value) AS value, coalesce(c.label, s.label) AS label,
+            CASE WHEN s.team IS NOT NULL THEN c.label IS NOT NULL END AS corrected
+        FROM posts p LEFT JOIN scores s ON s.post_id = p.id AND p.unread < 2
+        LEFT JOIN corrections c ON c.post_id = s.post_id AND c.team = s.team AND c.text_hash = p.text_hash WHERE p.deleted_at IS NULL""",
+    """CREATE VIEW v_corrections AS
+        SELECT p.id, p.source, p.native_id, p.url, p.posted_at, p.language, c.team, c.label, c.note, c.corrected_at,
+            c.text_hash <> p.text_hash AS lapsed, s.model, s.label AS model_label, s.value AS model_value
+        FROM corrections c JOIN posts p ON p.id = c.post_id
+        LEFT JOIN scores s ON s.post_id = c.post_id AND s.team = c.team AND s.input_hash <> '' AND p.unread < 2
+            AND s.model = (SELECT value FROM meta WHERE key = 'model')""",
+)
+
+_TWO_MODELS = (
+    """ALTER TABLE scores ADD COLUMN read_by TEXT""",
+    """UPDATE scores SET read_by = model WHERE input_hash <> ''""",
+    """CREATE TABLE spending (
+        day TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL, tokens INTEGER NOT NULL, cost REAL NOT NULL,
+        PRIMARY KEY (day, model)) WITHOUT ROWID""",
+    """DROP VIEW v_posts""",
+    """CREATE VIEW v_posts AS
+        SELECT p.id, p.source, p.native_id, p.url, p.thread_id, p.parent_id, p.title, p.text, p.language, p.posted_at, p.date_origin,
+            p.edited_at, p.fetched_at, p.kind, s.team, s.model, coalesce(1.0 * (c.label = 'negative'), s.negative) AS negative,
+            coalesce(1.0 * (c.label = 'neutral'), s.neutral) AS neutral, coalesce(1.0 * (c.label = 'positive'), s.positive) AS positive,
+            coalesce(1.0 * ((c.label = 'positive') - (c.label = 'negative')), s.value) AS value, coalesce(c.label, s.label) AS label,
+            CASE WHEN s.team IS NOT NULL THEN c.label IS NOT NULL END AS corrected, s.read_by
+        FROM posts p LEFT JOIN scores s ON s.post_id = p.id AND p.unread < 2
+        LEFT JOIN corrections c ON c.post_id = s.post_id AND c.team = s.team AND c.text_hash = p.text_hash WHERE p.deleted_at IS NULL""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
     "mentions": "Where a post names a team: [start, end) character offsets into posts.text.",
-    "scores": "Sentiment of a post toward a team, by one model: negative + neutral + positive = 1, value = positive - negative.",
+    "scores": "Sentiment of a post toward a team, by one model: negative + neutral + positive = 1, value = positive - negative. "
+    "What counts is this, or the post's correction.",
+    "corrections": "A person's label of a post toward a team. It counts in place of every model's score, as long as the post's words are "
+    "those that the person read (`text_hash`).",
+    "spending": "What asking the model behind scorer.endpoint has cost, per UTC day and model.",
     "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
     "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
     "dirty_days": "Days of a team whose trend has to be computed anew.",
@@ -140,7 +196,8 @@ DESCRIPTIONS: dict[str, str] = {
     "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
     "`leftovers` (since when words that are gone linger in the index).",
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
-    "v_posts": "Posts with one row per score; deleted posts and author keys left out.",
+    "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
+    "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",
     "v_alerts": "Alerts with the number of messages sent and unsent.",
     "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
 }
@@ -157,7 +214,10 @@ COLUMNS: dict[str, str] = {
     "alert_events.before": "the state that ended",
     "changed": "known posts that had changed",
     "checked_day": "the last complete UTC day that the rule has judged",
+    "corrected": "1 if a person's correction stands in place of the model's figures, else 0",
+    "corrected_at": "when the person said so, UTC",
     "coverage": "share in [0, 1] of the sources crawled at that time whose finished crawls read that day; NULL: imported only",
+    "cost": "in the currency of scorer.price; 0 where no price is given",
     "covered": "1 if a finished crawl read the day, else 0; NULL: imported only",
     "covered_from": "the oldest post time that the crawl read whole, UTC",
     "covered_to": "the newest, UTC",
@@ -178,17 +238,22 @@ COLUMNS: dict[str, str] = {
     "first_day": "the first UTC day that its crawls reached back to",
     "high": "upper end of the 95 % interval",
     "id": "number of the row",
-    "input_hash": "tells whether what the model read is unchanged",
+    "input_hash": "tells whether what the model read is unchanged; empty: the model gave no score, and a correction holds its place",
     "key": "the fact's name",
     "kind": "`voice`, `press` or `import`; press is no voice and not in the trends",
     "label": "the likeliest of negative, neutral and positive",
+    "corrections.label": "negative, neutral or positive, as a person says",
+    "v_corrections.label": "negative, neutral or positive, as a person says",
     "language": "ISO 639 code",
     "last_day": "the last UTC day on which it was crawled",
+    "lapsed": "1 if the post was reworded since: the correction counts no more, until the person gives it again",
     "low": "lower end of the 95 % interval",
     "marks": "how often it was marked",
     "mean": "mean of the voices' values, -1..1",
     "message": "what went wrong, in a sentence",
-    "model": "name@revision of the sentiment model",
+    "model": "name@revision of the sentiment model, or of the two that take turns (scorer.escalate_below); figures never mix two of these",
+    "model_label": "the model's own label; NULL: it gave none to the present words",
+    "model_value": "the model's own value, -1..1",
     "native_id": "the post's id on its site",
     "negative": "probability, 0..1",
     "negative_share": "share of voices, 0..1",
@@ -196,6 +261,7 @@ COLUMNS: dict[str, str] = {
     "neutral_share": "share of voices, 0..1",
     "new": "posts not known before",
     "next_attempt_at": "not tried again before, UTC",
+    "note": "why, in the person's words",
     "outcome": "`ok`, `failed`, `stopped` or `killed`; NULL while it goes on",
     "parent_id": "native_id of the post it answers",
     "position": "its place in the message, from 0",
@@ -204,6 +270,7 @@ COLUMNS: dict[str, str] = {
     "post_id": "posts.id",
     "posted_at": "when it was posted, UTC",
     "posts": "number of posts",
+    "read_by": "name@revision of the very model that gave the score, which of two that take turns it was; NULL: a correction alone",
     "reason": "why, in a sentence",
     "rejected": "entries of the site that are no usable posts",
     "requests": "requests made",
@@ -226,8 +293,10 @@ COLUMNS: dict[str, str] = {
     "team": "the team's id in config.yaml",
     "text": "the author's own words; those of a post that opens a thread begin with its title",
     "text_hash": "tells whether the text is unchanged",
+    "corrections.text_hash": "posts.text_hash of the words that the person read",
     "thread_id": "the thread's id on its site",
     "threads": "distinct threads",
+    "tokens": "tokens asked and answered, as the endpoint counts them; estimated where it does not say",
     "threshold": "the rule's threshold when it fired",
     "title": "the thread's title",
     "type": "the rule's type",

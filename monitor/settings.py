@@ -1,7 +1,7 @@
 """What config.yaml may hold: every section as a pydantic model, with its units, defaults and what makes no sense.
 
 The promise: a value that got past these models can be used as it is. Messages say what to write, and never show a value
-that may be a secret. `monitor.config` reads the file into them.
+that may be a secret. `monitor.config` reads the file into them; the section `scorer` stands in monitor/scoring.py.
 """
 
 from __future__ import annotations
@@ -9,54 +9,21 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from monitor.records import ALL, Kind, clean
+from monitor.records import ALL, Kind
+from monitor.scoring import Scorer
+from monitor.section import File, Name, Seconds, Section, seconds
 
 _ID = r"^[a-z0-9][a-z0-9_.-]*$"
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(value: object) -> float:
-    """A duration as people write it (`90s`, `30m`, `6h`, `1d`, or a number of seconds) in seconds."""
-    found = 0.0
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        found = value
-    elif isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)):
-        found = float(match[1]) * _UNITS[match[2]]
-    if not 0 < found <= 366 * 86400:
-        raise ValueError("write a duration above 0 and of at most a year, such as 90s, 30m, 6h or 1d")
-    return float(found)
 
 
 def _pause(value: object) -> float:
     return 0.0 if value in (0, "0") and not isinstance(value, bool) else seconds(value)
-
-
-def _visible(text: str) -> str:
-    if not clean(text):
-        raise ValueError("write a name that can be seen")
-    return text
-
-
-def _file(path: Path) -> Path:
-    if str(path) in ("", ".") or "\0" in str(path) or ":/" in str(path):  # Path makes one slash of two
-        raise ValueError("write the path of a file")
-    return Path(os.path.expanduser(path))
 
 
 def _day(value: object) -> object:
@@ -66,23 +33,7 @@ def _day(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
-File = Annotated[Path, AfterValidator(_file)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True, hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
-            raise ValueError("write a number")
-        return value
-
-
-class Alias(_Section):
+class Alias(Section):
     """One way in which a team is named. A plain string in config.yaml is `{text: ...}`."""
 
     text: Name
@@ -99,7 +50,7 @@ class Alias(_Section):
         return value if isinstance(value, dict | list | Alias) else {"text": value}
 
 
-class Team(_Section):
+class Team(Section):
     """A team that is watched. The name is itself an alias unless `aliases` holds it in another form."""
 
     id: str = Field(pattern=_ID)
@@ -114,7 +65,7 @@ class Team(_Section):
         return self
 
 
-class Terms(_Section):
+class Terms(Section):
     """What a site's terms of use said, read by a person; a source without it is not crawled."""
 
     read_on: Annotated[dt.date, BeforeValidator(_day)]
@@ -130,7 +81,7 @@ class Terms(_Section):
         return value
 
 
-class Source(_Section):
+class Source(Section):
     """A place that is crawled. `type` names a file in spiders/; `options` are that spider's own."""
 
     name: str = Field(pattern=_ID)
@@ -150,14 +101,6 @@ class Source(_Section):
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     terms: Terms | None = None
     """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
-
-
-class Scorer(_Section):
-    """The sentiment model: `embedded`, or a folder that holds model.onnx, config.json and tokenizer.json."""
-
-    model: str = "embedded"
-    threads: int = Field(default=0, ge=0, le=256)
-    """Processor threads; 0 takes all cores."""
 
 
 RuleType = Literal["below", "drop", "spike", "silence"]
@@ -182,7 +125,7 @@ def _recover(rule_type: RuleType, threshold: float) -> float:
     return round(found[rule_type], 6)
 
 
-class Rule(_Section):
+class Rule(Section):
     """When an alert fires and when it is over. What `threshold` and `recover` mean stands in monitor/rules/<type>.py."""
 
     id: str = Field(pattern=_ID)
@@ -245,7 +188,7 @@ class Rule(_Section):
         return value
 
 
-class Target(_Section):
+class Target(Section):
     """Where alerts go: `console`, or an Apprise URL, given here, by `${NAME}`, or in a file. A plain string is `{url: ...}`."""
 
     url: str | None = Field(default=None, repr=False)
@@ -300,7 +243,7 @@ class Target(_Section):
         return f"{scheme}:{hashlib.sha256((self.url or '').encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
-class Notify(_Section):
+class Notify(Section):
     """Delivery of alerts."""
 
     targets: tuple[Target, ...] = (Target(url="console"),)
@@ -310,7 +253,7 @@ class Notify(_Section):
     link_posts: int = Field(default=3, ge=0, le=10)
 
 
-class Privacy(_Section):
+class Privacy(Section):
     """What is published and how authors are hidden."""
 
     min_authors: int = Field(default=5, ge=2, le=100_000)
@@ -321,7 +264,7 @@ class Privacy(_Section):
     """Characters of a post that an alert may quote; 0 quotes none."""
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """How often each step runs in `forum-monitor run`, and how long it may take."""
 
     collect: Seconds = 1800.0
@@ -332,7 +275,7 @@ class Schedule(_Section):
     time_limit: Seconds = 3600.0
 
 
-class Config(_Section):
+class Config(Section):
     """The whole of config.yaml. Relative paths are relative to the file's own folder."""
 
     database: File = Path("monitor.db")

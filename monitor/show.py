@@ -20,6 +20,7 @@ from monitor.records import ALL, DailyTrend
 from monitor.store import Store
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_STYLES = {"negative": "red", "positive": "green"}
 SPARK_DAYS = 14
 """Days that a sparkline shows."""
 
@@ -141,16 +142,33 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
 
 
 def posts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Posts, each with its link and what the model made of it."""
+    """Posts, each with its number, its link and what the model, or a person who corrected it, made of it."""
     if not rows:
         return Text("No such posts. Try more --days, or another --search.", style="dim")
     parts: list[Any] = []
     for row in rows:
-        head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  {row['source']}  ")
-        head.append(f"{row['label']} {row['value']:+z.2f}", style={"negative": "red", "positive": "green"}.get(row["label"], ""))
+        head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  #{row['id']}  {row['source']}  ")
+        figure = "(corrected)" if row["corrected"] else f"{row['value']:+z.2f}"
+        head.append(f"{row['label']} {figure}", style=_STYLES.get(row["label"], ""))
         head.append(f"  {row['url']}", style="dim")
         parts += [head, Text("    " + " ".join(row["text"].split())[:400])]
     return Group(*parts)
+
+
+def corrections_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """What people say of posts, beside what the model that is shown says."""
+    if not rows:
+        return Text("No corrections. `forum-monitor correct POST TEAM LABEL` makes one.", style="dim")
+    table = Table(title="Corrections, newest first", title_justify="left", header_style="bold")
+    for header in ("post", "posted", "source", "team", "the model", "corrected to", "note"):
+        table.add_column(header, justify="right" if header == "post" else "left", no_wrap=header != "note")
+    for row in rows:
+        model = "no score" if row["model_label"] is None else f"{row['model_label']} {row['model_value']:+z.2f}"
+        label = Text(row["label"], style=_STYLES.get(row["label"], ""))
+        if row["lapsed"]:
+            label.append(" (lapsed: reworded since)", style="dim")
+        table.add_row(f"#{row['id']}", row["posted_at"][:10], row["source"], row["team"], model, label, row["note"] or "")
+    return table
 
 
 def plain_table(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.sentiment.passages import SHORT
 from monitor.store import Store
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 """Recorded answers and recipes that lie beside some checkouts; tests that need them skip where they are absent."""
+
+FILLER = f"and then {'a great many words follow that say nothing at all of anybody, ' * (SHORT // 60 + 1)}as they do"
+"""Makes any sentence so long that it is read without its neighbours."""
 
 
 @pytest.fixture

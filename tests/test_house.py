@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 from monitor import cli, config
 
+HEAVY = {"scrapy", "twisted", "pandas", "numpy", "onnxruntime", "transformers", "torch", "openai", "altair", "sqlite_utils", "apprise"}
+
 
 def _imported(statement: str) -> set[str]:
     """The top-level modules that are loaded after `statement` in a fresh interpreter."""
@@ -38,13 +40,13 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 def test_the_command_line_carries_neither_scrapy_nor_a_model() -> None:
     """`--help` must answer at once: its imports hold nothing heavy."""
     loaded = _imported("import monitor.cli")
-    assert not loaded & {"scrapy", "twisted", "pandas", "numpy", "onnxruntime", "transformers", "altair", "sqlite_utils", "apprise"}
+    assert not loaded & HEAVY
 
 
 def test_the_idle_daemon_carries_nothing_heavy() -> None:
     """The daemon is only a clock: what its steps use is loaded in its children."""
     loaded = _imported("import monitor.daemon, monitor.store")
-    assert not loaded & {"scrapy", "twisted", "pandas", "numpy", "onnxruntime", "transformers", "altair", "sqlite_utils", "apprise"}
+    assert not loaded & HEAVY
 
 
 def test_the_default_install_needs_no_torch() -> None:
@@ -61,8 +63,8 @@ def _keys(model: type[BaseModel]) -> set[str]:
 def test_every_setting_stands_in_the_shipped_config() -> None:
     """A key that config.yaml does not show is one that nobody finds."""
     text = config.shipped()
-    sections = (config.Config, config.Team, config.Alias, config.Source, config.Terms, config.Scorer, config.Rule, config.Notify,
-                config.Target, config.Privacy, config.Schedule)  # fmt: skip
+    sections = (config.Config, config.Team, config.Alias, config.Source, config.Terms, config.Scorer, config.Price, config.Rule,
+                config.Notify, config.Target, config.Privacy, config.Schedule)  # fmt: skip
     for section in sections:
         for key in _keys(section):
             assert re.search(rf"\b{key}\b", text), f"{section.__name__}.{key} is not explained in config.yaml"

@@ -6,15 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from monitor.config import Scorer as Settings
 from monitor.errors import ModelError
 from monitor.sentiment import Item, Scorer, load_scorer
-from monitor.sentiment.passages import MASK, WINDOW, model_input, passage, sentences
+from monitor.sentiment.passages import MASK, SHORT, WINDOW, model_input, passage, sentences
 
 WEIGHTS = Path(__file__).parents[1] / "monitor" / "sentiment" / "weights"
 
@@ -94,13 +95,13 @@ def test_a_passage_holds_every_mention(text: str) -> None:
 
 def test_a_long_sentence_stands_alone_and_a_short_one_takes_in_its_neighbours() -> None:
     """The sentences that name the team are read; while they are short the next one too, then the one before."""
-    long = "X " + "works and works and works and works and works " * 3 + "well."
+    long = "X " + "works and " * (SHORT // 10) + "works well."
     assert passage(f"Before. {long} After.", spans(f"Before. {long} After.", "X")).text == long
     text = "Far. Before. X is here. After. Further."
     assert passage(text, spans(text, "X")).text == "Before. X is here. After."
-    text = f"Before. X is here. {'y' * 120}. Far."
-    assert passage(text, spans(text, "X")).text == f"X is here. {'y' * 120}."
-    chinese = "前面一句话。" + "我觉得X" + "这个模型真的非常好用" * 6 + "。后面一句话。"
+    text = f"Before. X is here. {'y' * SHORT}. Far."
+    assert passage(text, spans(text, "X")).text == f"X is here. {'y' * SHORT}."
+    chinese = "前面一句话。" + "我觉得X" + "这个模型真的非常好用" * (SHORT // 20) + "。后面一句话。"
     assert passage(chinese, spans(chinese, "X")).text == chinese.removeprefix("前面一句话。").removesuffix("后面一句话。")
 
 
@@ -218,3 +219,24 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     """A misspelt path is told at once, before anything is loaded."""
     with pytest.raises(ModelError, match=r"scorer\.model"):
         load_scorer(Settings(model=str(tmp_path / "nowhere")))
+
+
+def test_the_other_team_s_name_changes_nothing(scorer: Scorer) -> None:
+    """A verdict is the same to the last bit whatever the team that it is compared with is called, and whatever it is called itself."""
+    made = []
+    for mine, other in (("Meta", "DeepSeek"), ("Qwen", "xAI"), ("月之暗面", "Hugging Face")):
+        text = f"{other} made {mine} look like a waste of money."
+        at = text.index(mine)
+        made.append(passage(text, [(at, at + len(mine))], [(0, len(other))]))
+    assert len(set(scorer.score(made))) == 1
+
+
+@given(st.text(alphabet="ab .。!<unk>", max_size=60), st.data())
+def test_other_teams_stay_in_place_in_a_passage(text: str, drawn: Any) -> None:
+    """Of the other teams' mentions a passage keeps those that it holds, where they stand in it."""
+    cuts = sorted(drawn.draw(st.lists(st.integers(0, len(text)), min_size=4, max_size=4, unique=True))) if len(text) > 3 else []
+    assume(len(cuts) == 4 and all(text[start:end].strip() for start, end in (cuts[:2], cuts[2:])))
+    mine, other = (cuts[0], cuts[1]), (cuts[2], cuts[3])
+    item = passage(text, [mine], [other])
+    assert [item.text[start:end] for start, end in item.others] in ([], [text[slice(*other)]])
+    assert not set(range(*item.spans[0])) & {place for span in item.others for place in range(*span)}

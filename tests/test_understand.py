@@ -11,23 +11,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from conftest import FILLER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.config import Scorer as Settings
 from monitor.config import Team
 from monitor.errors import ModelError
+from monitor.language import language
 from monitor.records import Gone, Post, Score
 from monitor.sentiment import Item, Scorer, load_scorer
 from monitor.sentiment.passages import model_input
 from monitor.store import Store
-from monitor.understand import Understood, language, score_lines, understand
+from monitor.understand import Understood, score_lines, understand
 
 NOON = dt.datetime(2025, 1, 20, 12, tzinfo=dt.UTC)
 OPENAI = Team.model_validate({"id": "openai", "name": "OpenAI", "aliases": ["ChatGPT"]})
 DEEPSEEK = Team.model_validate({"id": "deepseek", "name": "DeepSeek", "aliases": [{"text": "R1", "case": True, "needs": ["DeepSeek"]}]})
 TEAMS = (OPENAI, DEEPSEEK)
-FILLER = "and then a great many words follow that say nothing at all of anybody, so that this sentence is a long one indeed, as some are"
 
 
 class FakeScorer:

@@ -26,11 +26,15 @@ from collections.abc import Sequence
 
 from monitor.sentiment import Item
 
-RECIPE = 1
+Span = tuple[int, int]
+
+RECIPE = 2
 """Raised whenever a model would be given other words for the same post and team; a part of every model's revision."""
 
 MASK = "<mask>"
-SHORT = 120
+OTHER = "<unk>"
+"""Any other team's name, so that no name carries a verdict."""
+SHORT = 320
 """Columns (a Han character is two) below which the sentences with a mention take in the next one, and then the one before."""
 WINDOW = 600
 """Characters around the first mention that a model is given at most."""
@@ -61,51 +65,59 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def passage(text: str, spans: Sequence[tuple[int, int]]) -> Item:
+def passage(text: str, spans: Sequence[Span], others: Sequence[Span] = ()) -> Item:
     """The sentences of `text` that hold one of `spans` (by start, a team's mentions), and neighbours while those are SHORT.
 
-    Sentences that do not touch are joined as they stand. Without spans the item is the whole text.
+    Sentences that do not touch are joined as they stand. `others` (by start) are other teams' mentions, kept where the
+    passage holds them. Without spans the item is the whole text.
     """
     if not spans:
-        return Item(text)
+        return Item(text, (), tuple(others))
     bounds = sentences(text)
     starts = [start for start, _ in bounds]
-    begun: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    named: set[int] = set()
-    for start, end in spans:
-        first, after = bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, end)
-        begun[first].append((start, end))
-        named.update(range(first, after))
+
+    def begun(places: Sequence[Span]) -> dict[int, list[Span]]:
+        found: dict[int, list[Span]] = defaultdict(list)
+        for start, end in places:
+            found[bisect.bisect_right(starts, start) - 1].append((start, end))
+        return found
+
+    mine, theirs = begun(spans), begun(others)
+    named = {index for start, end in spans for index in range(bisect.bisect_right(starts, start) - 1, bisect.bisect_left(starts, end))}
     chosen = set(named)
     for step in (1, -1):
         if sum(_columns(text[slice(*bounds[index])]) for index in chosen) < SHORT:
             chosen |= {index + step for index in named if 0 <= index + step < len(bounds)}
     parts: list[str] = []
-    moved: list[tuple[int, int]] = []
+    moved: list[Span] = []
+    aside: list[Span] = []
     length = 0
     for index in sorted(chosen):
         start, end = bounds[index]
-        moved += [(at - start + length, to - start + length) for at, to in begun.get(index, ())]
+        moved += [(at - start + length, to - start + length) for at, to in mine.get(index, ())]
+        aside += [(at - start + length, to - start + length) for at, to in theirs.get(index, ()) if to <= end]
         parts.append(text[start:end])
         length += end - start
-    return Item("".join(parts).rstrip(), tuple(moved))
+    return Item("".join(parts).rstrip(), tuple(moved), tuple(aside))
 
 
-def model_input(item: Item) -> str:
+def model_input(item: Item, *, nameless: bool = False) -> str:
     """The words that a model is given for `item`: its spans as `<mask>`, cut to WINDOW characters around the first.
 
-    Text that spells one of the model's own signs (`<mask>`, `</s>` ...) is set apart, so that it stays text.
+    `nameless` puts `<unk>` for other teams' names as well. Text that spells one of the model's own signs (`<mask>`,
+    `</s>` ...) is set apart, so that it stays text.
     """
     text = item.text
     start = max(0, min(item.spans[0][0] - WINDOW // 2, len(text) - WINDOW)) if item.spans else 0
     end = start + WINDOW
     parts = []
     at = start
-    for mention, after in item.spans:
+    for mention, after, sign in sorted([(*span, MASK) for span in item.spans] + [(*span, OTHER) for span in item.others if nameless]):
         if mention >= end:
             break
-        parts += [_SPECIAL.sub("< ", text[at:mention]), MASK]
-        at = after
+        if mention >= at:
+            parts += [_SPECIAL.sub("< ", text[at:mention]), sign]
+            at = after
     return "".join([*parts, _SPECIAL.sub("< ", text[at:end])]).strip()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from monitor.records import to_text
 from monitor.store.connection import Connection
+from monitor.store.corrections import CORRECTED, LABEL, VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class Alerts(Connection):
     def evidence(self, team: str, source: str, model: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
         """Scored posts of these days about a team: id, posted_at, source, thread_id, author_key, value, label, text length."""
         rows = self.rows(
-            """SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, s.value, s.label, length(p.text) AS length FROM posts p
-               JOIN scores s ON s.post_id = p.id WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
+            f"""SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, {VALUE} AS value, {LABEL} AS label,
+                length(p.text) AS length FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
+               WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
                AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
                ORDER BY p.posted_at, p.id""",
             (team, model, source, source, first.isoformat(), f"{last}T24"),
@@ -159,9 +161,9 @@ class Alerts(Connection):
     def alert_posts(self, alert_id: int) -> list[dict[str, Any]]:
         """The living posts that show an alert: url, text, posted_at, source, label, value."""
         rows = self.rows(
-            """SELECT p.url, p.text, p.posted_at, p.source, s.label, s.value FROM alert_posts x JOIN alerts a ON a.id = x.alert_id
-               JOIN posts p ON p.id = x.post_id AND p.deleted_at IS NULL
-               LEFT JOIN scores s ON s.post_id = p.id AND s.team = a.team AND s.model = a.model AND p.unread < 2
+            f"""SELECT p.url, p.text, p.posted_at, p.source, {LABEL} AS label, {VALUE} AS value
+               FROM alert_posts x JOIN alerts a ON a.id = x.alert_id JOIN posts p ON p.id = x.post_id AND p.deleted_at IS NULL
+               LEFT JOIN scores s ON s.post_id = p.id AND s.team = a.team AND s.model = a.model AND p.unread < 2 {CORRECTED}
                WHERE x.alert_id = ? ORDER BY x.position""",
             (alert_id,),
         )

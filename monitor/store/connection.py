@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from monitor.errors import Busy, NewerSchema, StoreError
 
-SCHEMA = 1
+SCHEMA = 3
 """The number of migrations in schema.py, which is what `PRAGMA user_version` holds in an up-to-date database."""
 
 TIMEOUT = 30.0
@@ -163,9 +163,10 @@ class Connection:
         return self.fact("model") or ""
 
     @staticmethod
-    def _mark_dirty(connection: sqlite3.Connection, post_id: int) -> None:
+    def _mark_dirty(connection: sqlite3.Connection, post_id: int, team: str | None = None) -> None:
+        """The post's day is to be computed anew, for one team or for all that it has scores toward."""
         connection.execute(
             """INSERT INTO dirty_days SELECT DISTINCT substr(p.posted_at, 1, 10), s.team, 1 FROM scores s JOIN posts p ON p.id = s.post_id
-               WHERE p.id = ? ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
-            (post_id,),
+               WHERE p.id = ? AND (? IS NULL OR s.team = ?) ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
+            (post_id, team, team),
         )

@@ -132,7 +132,7 @@ class Posts(Connection):
         if row is None or row["deleted_at"]:
             return 0
         self._mark_dirty(connection, row["id"])
-        for table in ("mentions", "scores", "alert_posts"):
+        for table in ("mentions", "scores", "corrections", "alert_posts"):
             connection.execute(f"DELETE FROM {table} WHERE post_id = ?", (row["id"],))
         connection.execute(  # the address and the thread go too: many hold the title
             """UPDATE posts SET url = '', thread_id = NULL, parent_id = NULL, title = NULL, text = '', language = NULL, author_key = NULL,

@@ -154,6 +154,8 @@ class Queries(Connection):
                ORDER BY 1, 2, 4, 3""",
             """SELECT p.source, p.native_id, s.team, s.model, s.input_hash, round(s.value, 4) FROM scores s
                JOIN posts p ON p.id = s.post_id ORDER BY 1, 2, 3, 4""",
+            """SELECT p.source, p.native_id, c.team, c.label, c.note, c.text_hash FROM corrections c JOIN posts p ON p.id = c.post_id
+               ORDER BY 1, 2, 3""",
             "SELECT day, team, source, model, posts, authors, threads, sufficient, round(mean, 4) FROM daily_trends ORDER BY 1, 2, 3, 4",
             'SELECT rule, team, source, "before", "after", day FROM alert_events ORDER BY 1, 2, 3, 6, 5',
             """SELECT target, d.state, e.rule, e.team, e.day FROM deliveries d JOIN alert_events e ON e.id = d.event_id

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from monitor.records import Mention, Score, to_text
 from monitor.store.connection import Connection
+from monitor.store.corrections import hold_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,17 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What understanding a post gave. `scores` maps a team to (input_hash, Score); a team without one is only a mention."""
+    """What understanding a post gave. `scores` maps a team to (input_hash, Score); a team without one is only a mention.
+
+    A post that is not `complete` stays unread: for one of its teams the model is to be asked another time.
+    """
 
     post_id: int
     text_hash: str
     language: str | None
     mentions: Sequence[Mention]
     scores: Mapping[str, tuple[str, Score]]
+    complete: bool = True
 
 
 class Readings(Connection):
@@ -59,13 +64,13 @@ class Readings(Connection):
         return [Unread(*row) for row in rows]
 
     def known_scores(self, model: str, input_hashes: Sequence[str]) -> dict[str, Score]:
-        """Scores that the model has already given to exactly these inputs, by input hash."""
+        """Scores that this very model has already given to exactly these inputs, by input hash."""
         found: dict[str, Score] = {}
         for start in range(0, len(input_hashes), 500):
             part = input_hashes[start : start + 500]
             marks = ",".join("?" * len(part))
             for row in self.rows(
-                f"SELECT input_hash, negative, neutral, positive FROM scores WHERE model = ? AND input_hash IN ({marks})", (model, *part)
+                f"SELECT input_hash, negative, neutral, positive FROM scores WHERE read_by = ? AND input_hash IN ({marks})", (model, *part)
             ):
                 found[row[0]] = Score(model, row[1], row[2], row[3])
         return found
@@ -73,7 +78,8 @@ class Readings(Connection):
     def save_readings(self, readings: Iterable[Reading], *, model: str, at: dt.datetime) -> int:
         """Store what `model` understood, in one transaction. Returns how many posts that were.
 
-        A post whose words changed meanwhile is left unread. Scores that another model gave to these words are kept beside.
+        A post whose words changed meanwhile is left unread. Scores that another model gave to these words are kept beside, and
+        so are corrections of them.
         """
         stored = 0
         with self.writing() as connection:
@@ -91,14 +97,16 @@ class Readings(Connection):
                     [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions],
                 )
                 connection.executemany(
-                    "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (reading.post_id, team, s.model, digest, s.negative, s.neutral, s.positive, s.value, s.label, to_text(at))
+                        (reading.post_id, team, model, digest, s.negative, s.neutral, s.positive, s.value, s.label, to_text(at), s.model)
                         for team, (digest, s) in reading.scores.items()
                     ],
                 )
+                hold_place(connection, reading.post_id, model)
                 connection.execute(
-                    "UPDATE posts SET unread = 0, language = coalesce(?, language) WHERE id = ?", (reading.language, reading.post_id)
+                    "UPDATE posts SET unread = ?, language = coalesce(?, language) WHERE id = ?",
+                    (not reading.complete, reading.language, reading.post_id),
                 )
                 self._mark_dirty(connection, reading.post_id)
                 stored += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from monitor.records import ALL, DailyTrend
 from monitor.store.connection import Connection
+from monitor.store.corrections import CORRECTED, LABEL, VALUE
 
 _TREND_COLUMNS = (
     "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
@@ -26,15 +27,15 @@ class Trends(Connection):
 
         Each is (day, team, source, model, voice, thread, label, value). `voice` is the author's key; a post without a
         known author shares one voice with the others of its thread, since nothing says that they are different people.
-        Press is left out. Ordered by post, so that sums are the same at every run.
+        A person's correction stands in place of a score. Press is left out. Ordered by post, so that sums are the same at every run.
         """
         return [
             tuple(row)
             for row in self.rows(
-                """SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model,
+                f"""SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model,
                     coalesce(p.author_key, 'thread:' || p.source || ':' || coalesce(p.thread_id, p.native_id)),
-                    p.source || ':' || coalesce(p.thread_id, p.native_id), s.label, s.value
-                FROM posts p JOIN scores s ON s.post_id = p.id
+                    p.source || ':' || coalesce(p.thread_id, p.native_id), {LABEL}, {VALUE}
+                FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
                 WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
                 AND (? IS NULL OR s.team = ?)
                 ORDER BY p.posted_at, p.source, p.native_id""",

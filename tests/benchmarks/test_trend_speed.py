@@ -41,7 +41,11 @@ def _fill(store: Store) -> None:
                                   text_hash, unread) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)""",
             posts,
         )
-        connection.executemany("INSERT INTO scores VALUES (?,?,?,?,?,?,?,?,?,?)", scores)
+        connection.executemany(
+            """INSERT INTO scores (post_id, team, model, input_hash, negative, neutral, positive, value, label, scored_at)
+               VALUES (?,?,?,?,?,?,?,?,?,?)""",
+            scores,
+        )
         connection.execute("INSERT INTO meta VALUES ('model', 'm@1')")
 
 

@@ -1,0 +1,82 @@
+"""The commands that read what is stored: figures, posts, and the user's own questions."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from monitor import clock
+from monitor.cli.around import emit, loaded, output, team_id
+from monitor.errors import InputError
+
+
+@click.command()
+@click.argument("team", required=False)
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to stand on (UTC); today by default.")
+@output
+@click.pass_context
+def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: str | None) -> None:
+    """All teams: today, seven days, change, n, interval, trend. With TEAM: its days, sources and alerts."""
+    from monitor import show as tables
+    from monitor.store import Store
+
+    config = loaded(ctx, quiet=form is not None)
+    on = day.date() if day else clock.now().date()
+    if not 1980 <= on.year <= 9000:
+        raise InputError(f"--day {on} is no day on which a forum could have been read")
+    with Store(config.database, read_only=True) as store:
+        if team is None:
+            rows = tables.overview(store, config, on)
+            emit(rows, form, lambda: tables.overview_table(rows, on, store.firing(on)))
+        else:
+            days = tables.team_days(store, config, team_id(config, team), on)
+            emit(days, form, lambda: tables.team_view(store, config, team_id(config, team), days))
+
+
+@click.command()
+@click.argument("team")
+@click.option("--days", type=click.IntRange(1, 36_500), default=7, show_default=True, help="How far back.")
+@click.option("--label", type=click.Choice(["negative", "neutral", "positive"]))
+@click.option("--source", metavar="NAME", help="One source only.")
+@click.option("--search", metavar="WORDS", help="Posts that hold all of these words.")
+@click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
+@output
+@click.pass_context
+def posts(
+    ctx: click.Context, team: str, days: int, label: str | None, source: str | None, search: str | None, limit: int, form: str | None
+) -> None:
+    """The posts about TEAM behind the figures, newest first."""
+    from monitor import show as tables
+    from monitor.store import Store
+
+    config = loaded(ctx, quiet=form is not None)
+    since = clock.now().date() - dt.timedelta(days=days - 1)
+    with Store(config.database, read_only=True) as store:
+        rows = store.posts(team_id(config, team), since=since, label=label, source=source, search=search, limit=limit)
+    emit(rows, form, lambda: tables.posts_table(rows))
+
+
+@click.command()
+@click.argument("sql", required=False)
+@click.option("--tables", is_flag=True, help="List tables, views and columns with what they mean.")
+@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many rows.")
+@output
+@click.pass_context
+def query(ctx: click.Context, sql: str | None, tables: bool, limit: int, form: str | None) -> None:
+    """Ask the store in SQL, read-only. Stable views: v_daily, v_posts, v_alerts, v_coverage, v_corrections."""
+    from monitor import show as shown
+    from monitor.store import Store
+
+    config = loaded(ctx, quiet=form is not None)
+    with Store(config.database, read_only=True) as store:
+        if tables:
+            rows = store.describe()
+        elif sql:
+            rows = store.query(sql, limit + 1)
+            if len(rows) > limit:
+                rows = rows[:limit]
+                click.echo(f"Only the first {limit} rows: --limit gives more.", err=True)
+        else:
+            raise InputError('write a query, such as forum-monitor query "SELECT * FROM v_daily ORDER BY day DESC LIMIT 20", or --tables')
+    emit(rows, form, lambda: shown.plain_table(rows))

@@ -1,0 +1,247 @@
+"""The commands that begin and that run: from `demo` and `init` to each step of the chain and the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from monitor import clock
+from monitor.cli.around import PROBLEMS, is_child, loaded, progress_bar, running, say, unwritable
+from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+
+# ---- the beginning ------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--fast", is_flag=True, help="No pauses for reading between the days.")
+@click.option("--keep", "folder", type=click.Path(file_okay=False, path_type=Path), help="Where the database and chart are left.")
+def demo(fast: bool, folder: Path | None) -> None:
+    """Replay January 2025 offline: a forum on this machine, the real crawlers, model, trends and alert. Takes a minute."""
+    from monitor.demo.replay import replay
+
+    replay(folder, pause=0.0 if fast or not sys.stdout.isatty() else 0.4)
+
+
+@click.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="config.yaml")
+@click.option("--contact", default="", metavar="ADDRESS", help="E-mail address or page that site owners see in the user agent.")
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def init(path: Path, contact: str, force: bool) -> None:
+    """Write a config.yaml to start from, every key explained."""
+    from monitor.config import shipped
+
+    text = shipped()
+    if contact:
+        text = text.replace('contact: ""', f"contact: {json.dumps(contact)}", 1)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{path} exists already: name another file, or write over it with --force") from None
+    except OSError as error:
+        raise unwritable(path, error) from None
+    click.echo(
+        f"Wrote {path}. Next: read it, then `forum-monitor check`, `forum-monitor once`, and `forum-monitor run` to leave it running."
+    )
+
+
+@click.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Read config.yaml and report every problem at once: where, what is wrong, what to write instead."""
+    from monitor.config import warnings
+
+    config = loaded(ctx, quiet=True)
+    problems = [*ctx.meta[PROBLEMS], *_target_problems(config)]
+    for text in warnings(config):
+        click.echo(f"Note: {text}")
+    if problems:
+        raise ConfigError(str(config.path), problems)
+    enabled = sum(source.enabled for source in config.sources)
+    holds = f"{len(config.teams)} teams, {enabled} of {len(config.sources)} sources enabled, {len(config.rules)} rules"
+    click.echo(f"{config.path}: no problem. {holds}.")
+
+
+def _target_problems(config: Config) -> list[Any]:
+    """Delivery targets that cannot be used; the URLs themselves are never shown."""
+    from monitor.deliver import resolve
+    from monitor.errors import DeliveryError, Problem
+
+    found = []
+    for target in config.notify.targets:
+        try:
+            resolve(target)
+        except DeliveryError as error:
+            found.append(Problem("notify.targets", str(error), "Write console, or an Apprise URL such as ntfy://ntfy.sh/topic"))
+    return found
+
+
+@click.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Examine config, store, model and the reach of each source; exit code 1 when something has to be done."""
+    from monitor.doctor import examine
+
+    sick = 0
+    config = loaded(ctx)
+    for name, fine, finding in examine(config, ctx.meta[PROBLEMS]):
+        sick += not fine
+        click.echo(f"{'ok  ' if fine else 'LOOK'}  {name}: {finding}")
+    ctx.exit(1 if sick else 0)
+
+
+# ---- running ------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Run the daemon: every step at its time, until SIGTERM or Ctrl-C. SIGHUP takes up a changed config.yaml."""
+    from monitor.config import warnings
+    from monitor.daemon import Daemon
+
+    config = loaded(ctx)
+    for text in warnings(config):
+        click.echo(f"Note: {text}", err=True)
+    Daemon(config).run()
+
+
+@click.command()
+@click.pass_context
+def once(ctx: click.Context) -> None:
+    """Run the whole chain a single time: collect from every source, understand, trend, alert, deliver."""
+    from monitor.daemon import run_once
+
+    config = loaded(ctx)
+    failed = run_once(config, sys.stderr.isatty())
+    if failed:
+        raise MonitorError(f"{', '.join(failed)} did not end well; the reason stands above. Everything else was done.")
+
+
+@click.command()
+@click.argument("source")
+@click.option("--try", "trial", is_flag=True, help="Ask for robots.txt and the first page only, and store nothing.")
+@click.pass_context
+def collect(ctx: click.Context, source: str, trial: bool) -> None:
+    """Crawl ONE source to its end, from where its last crawl stopped."""
+    config = loaded(ctx)
+    found = config.source(source)
+    if found is None:
+        known = ", ".join(each.name for each in config.sources)
+        raise InputError(f"there is no source {source!r} in {config.path}: use one of {known or 'none'}")
+    if found.terms is None:
+        remedy = f"read what the site allows and write it down as sources.{source}.terms in {config.path.name}"
+        raise CrawlError(f"{source} is not crawled before a person has read its terms: {remedy}", permanent=True)
+    with contextlib.nullcontext() if trial else running(ctx, "collect", source, config):
+        from monitor import collect as crawls
+
+        result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
+        good = result.finish_reason == "finished"
+        c = result.counts
+        told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
+        if trial:
+            told = ["reached, and robots.txt allows it" if good else result.finish_reason]
+        text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
+        if not good:
+            raise CrawlError(text)
+    click.echo(text)
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--source", required=True, metavar="NAME", help="The name under which the posts are kept.")
+@click.pass_context
+def import_(ctx: click.Context, file: Path, source: str) -> None:
+    """Take in posts that you lawfully hold: JSON lines or CSV, plain or gzipped; `-` reads JSON lines from standard input."""
+    from monitor.importing import check_source, import_file
+    from monitor.privacy import load_key
+
+    check_source(source)
+    with running(ctx, "import", source) as (config, store), progress_bar(f"import {source}") as progress:
+        result = import_file(store, file, source, key=load_key(config.author_key_file), now=clock.now(), progress=progress)
+    for line, reason in result.rejected[:20]:
+        click.echo(f"{file}, line {line}: {reason}", err=True)
+    if len(result.rejected) > 20:
+        click.echo(f"... and {len(result.rejected) - 20} more lines", err=True)
+    c = result.counts
+    told = [f"{c.new} new", f"{c.changed} changed", f"{c.unchanged} unchanged", f"{len(result.rejected)} lines rejected"]
+    click.echo(f"import {source}: {', '.join(told)}. {result.note}".strip())
+
+
+@click.command()
+@click.pass_context
+def understand(ctx: click.Context) -> None:
+    """Read the posts that are unread: language, teams named, sentiment toward each."""
+    with running(ctx, "understand") as (config, store):
+        from monitor.sentiment import load_scorer
+        from monitor.understand import understand as read
+
+        with progress_bar("understand") as progress:
+            done = read(store, config.teams, load_scorer(config.scorer, store), now=clock.now(), progress=progress)
+    failed = f", {done.failed} that the model could not take" if done.failed else ""
+    text = f"understand: {done.posts} posts read, {done.mentions} mentions, {done.scored} scored, {done.known} known already{failed}"
+    say(text, idle=not done.posts)
+
+
+@click.command()
+@click.option("--rebuild", is_flag=True, help="Compute every day anew, not only those that changed.")
+@click.pass_context
+def trend(ctx: click.Context, rebuild: bool) -> None:
+    """Compute the daily trends of the days that changed."""
+    with running(ctx, "trend") as (config, store):
+        from monitor.trend import trend as compute
+
+        with progress_bar("trend") as progress:
+            count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress)
+    say(f"trend: {count} team days computed", idle=not count)
+
+
+@click.command()
+@click.pass_context
+def alert(ctx: click.Context) -> None:
+    """Check the rules against the trends, and put messages for what changed into the outbox."""
+    with running(ctx, "alert") as (config, store):
+        from monitor.alert import alert as check_rules
+
+        # What a slip of the pen left out is not taken for what somebody switched off.
+        told = check_rules(store, config, now=clock.now(), keep_unwatched=bool(ctx.meta[PROBLEMS]))
+    for text in told:
+        click.echo(f"alert: {text}")
+    if not told:
+        say("alert: nothing changed", idle=True)
+
+
+@click.command()
+@click.pass_context
+def deliver(ctx: click.Context) -> None:
+    """Send the messages that are due."""
+    from monitor.deliver import deliver as send_due
+    from monitor.deliver import stop_on_sigterm
+
+    stop = stop_on_sigterm()
+    with running(ctx, "deliver") as (config, store):
+        logged = is_child() and not sys.stdout.isatty()
+        done = send_due(store, config, clock=clock.now, stop=stop, logged=logged)
+    for text in done.errors:
+        click.echo(f"deliver: {text}", err=True)
+    idle = not (done.sent or done.waiting or done.failed)
+    say(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)
+
+
+@click.command()
+@click.pass_context
+def migrate(ctx: click.Context) -> None:
+    """Make the database, or bring one from an older version up to date; every step does this by itself as well."""
+    from monitor.store import Store
+
+    config = loaded(ctx, quiet=True)
+    with Store(config.database):
+        pass
