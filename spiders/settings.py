@@ -23,6 +23,7 @@ DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"  # the spiders page by th
 DOWNLOAD_TIMEOUT = 30  # seconds; three minutes, the default, would eat a crawl's time limit
 DNS_TIMEOUT = 20  # seconds
 DOWNLOAD_MAXSIZE = 32 * 1024 * 1024  # bytes, also after decompression: no page of posts is larger, and memory is bounded
+EXTENSIONS = {"scrapy.extensions.memusage.MemoryUsage": None, "spiders.memory.Memory": 0}  # what is held, not the starter's peak
 MEMUSAGE_LIMIT_MB = 512  # a crawl that runs away ends as failed instead of taking the machine
 REDIRECT_MAX_TIMES = 5  # what RFC 9309 asks for robots.txt; more is a loop
 

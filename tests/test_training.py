@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.errors import ModelError
-from monitor.sentiment import EMBEDDED
 from monitor.sentiment.onnx import LABELS
+from monitor.sentiment.passages import model_input
 from monitor.sentiment.training import data, vocabulary
 
 
@@ -55,24 +52,11 @@ def test_no_post_is_on_both_sides_of_the_split() -> None:
     assert data.written()[1] == held
 
 
-def test_another_name_for_the_other_team_leaves_this_one_masked_in_place() -> None:
-    """Names carry no verdict: the other team's name changes, and the target's offsets move with it."""
-    row = _row("DeepSeek beat Meta, and Meta knows. DeepSeek!", "Meta", "DeepSeek")
-    meta, _ = data.examples(row, "test")
-    renamed = data.renamed(meta, ["Hugging Face"], random.Random(0))
-    assert renamed.text == "Hugging Face beat Meta, and Meta knows. Hugging Face!"
-    assert [renamed.text[start:end] for start, end in renamed.spans] == ["Meta", "Meta"]
-
-
-@given(st.lists(st.sampled_from(["Meta", "Qwen", "so", "，", "l'", "X"]), min_size=1, max_size=12), st.integers(0, 99))
-def test_renaming_keeps_the_target_whatever_stands_around_it(words: list[str], seed: int) -> None:
-    """Every mention of the target is found again, in order, and nothing of the other team's name is left."""
-    text = " ".join(words)
-    row = _row(text, "Meta", "Qwen")
-    meta = next(iter(data.examples(row, "test")))
-    renamed = data.renamed(meta, ["月之暗面", "X"], random.Random(seed))
-    assert [renamed.text[start:end] for start, end in renamed.spans] == ["Meta"] * words.count("Meta")
-    assert "Qwen" not in renamed.text
+def test_no_name_of_a_team_is_learned() -> None:
+    """What the model learns from a comparison holds the name of neither team."""
+    meta, deepseek = data.examples(_row("DeepSeek beat Meta, and Meta knows. DeepSeek!", "Meta", "DeepSeek"), "test")
+    assert model_input(data.item(meta), nameless=True) == "<unk> beat <mask>, and <mask> knows. <unk>!"
+    assert model_input(data.item(deepseek), nameless=True) == "<mask> beat <unk>, and <unk> knows. <mask>!"
 
 
 def test_a_broken_line_is_told_with_its_number(tmp_path: Path) -> None:
@@ -87,4 +71,3 @@ def test_the_shipped_tokenizer_holds_the_kept_pieces() -> None:
     """The list of kept pieces is the vocabulary of the weights that ship."""
     tokenizer = json.loads((Path(data.__file__).parents[1] / "weights" / "tokenizer.json").read_text("utf-8"))
     assert len(tokenizer["model"]["vocab"]) == len(vocabulary.kept())
-    assert EMBEDDED == "embedded"

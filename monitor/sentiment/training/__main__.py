@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ GENERAL = Plan(epochs=2, rate=2e-4, smoothing=0.05)
 """First how people praise and blame at all, on public data."""
 DOMAIN = Plan(epochs=5, rate=2e-4)
 """Then how they do it of AI teams, on the written posts, with some of the public data so that it is not forgotten."""
+KEPT_GENERAL = 0.15
+"""What the first stage's weights count in the mean of both (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
 REPLAYED = 3000
 """Public texts in each epoch of the second stage, drawn anew from the folders below."""
 REPLAYED_FROM = ("newsmtsc", "umsab_en", "umsab_fr", "umsab_de", "umsab_es")
@@ -101,7 +103,9 @@ def _network(run: Run) -> tuple[Network, Encoder]:
     return network, encoder
 
 
-def _stage(run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]) -> None:
+def _stage(
+    run: Run, before: str, after: str, plan: Plan, seed: int, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]
+) -> None:
     """Tune from the weights `before` (none: the base's) to `after`, unless that is there."""
     result = run.work / f"{after}.pt"
     if result.exists():
@@ -110,8 +114,8 @@ def _stage(run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encode
     if before:
         tuning.load(network, run.work / f"{before}.pt")
     checkpoint = run.work / f"{after}.checkpoint"
-    tuning.tune(network, draw(encoder), plan, checkpoint, seed=run.seed, say=lambda text: say(f"{after}: {text}"))
-    tuning.save(network, result)
+    tuning.tune(network, draw(encoder), plan, checkpoint, seed=seed, say=lambda text: say(f"{after}: {text}"))
+    tuning.save(network.state_dict(), result)
     checkpoint.unlink()
 
 
@@ -119,7 +123,7 @@ def _general(run: Run) -> None:
     if run.public is None or run.quick:
         return
     rows = data.clean(run.public, "train")
-    _stage(run, "", "general", GENERAL, lambda encoder: lambda epoch, rng: encoder.encode(rows))
+    _stage(run, "", "general", GENERAL, run.seed, lambda encoder: lambda epoch, rng: encoder.encode(rows))
 
 
 def _domain(run: Run) -> None:
@@ -134,8 +138,11 @@ def _domain(run: Run) -> None:
 
         return epoch
 
-    plan = Plan(epochs=1, rate=DOMAIN.rate) if run.quick else DOMAIN
-    _stage(run, "general" if public else "", "domain", plan, draw)
+    _stage(run, "general" if public else "", "domain", replace(DOMAIN, epochs=1) if run.quick else DOMAIN, run.seed, draw)
+    if not (run.work / "averaged.pt").exists():
+        kept = KEPT_GENERAL if public else 0.0
+        shares = {run.work / "domain.pt": 1 - kept} | ({run.work / "general.pt": kept} if kept else {})
+        tuning.average(shares, run.work / "averaged.pt")
 
 
 def _calibrate(run: Run) -> None:
@@ -143,15 +150,18 @@ def _calibrate(run: Run) -> None:
     if result.exists():
         return
     network, encoder = _network(run)
-    tuning.load(network, run.work / "domain.pt")
+    tuning.load(network, run.work / "averaged.pt")
     # Posts from elsewhere, where there are any: on the written ones the model is righter, and would come out too sure of itself.
-    lines = run.benchmark.read_text("utf-8").splitlines() if run.benchmark else data.written()[1]
-    rows = [example for line in lines for example in data.examples(json.loads(line), "held")][: QUICK if run.quick else None]
+    if run.benchmark:
+        rows = list(data.read(run.benchmark, "benchmark"))
+    else:
+        rows = [example for line in data.written()[1] for example in data.examples(json.loads(line), "held")]
+    rows = rows[: QUICK if run.quick else None]
     encoded = encoder.encode(rows)
     value = calibration.temperature(tuning.logits(network, encoded), torch.tensor([label for _, label in encoded]))
     calibration.apply(network, value)
     say(f"calibration: temperature {value:.2f} by {len(rows)} pairs that were not learned from")
-    tuning.save(network, result)
+    tuning.save(network.state_dict(), result)
 
 
 def _export(run: Run) -> None:

@@ -49,13 +49,13 @@ def examples(row: dict[str, Any], source: str) -> Iterator[Example]:
         spans = _places(text, [row["target"]]) if row.get("target") else ()
         if spans and row.get("start") is not None and (row["start"], row["end"]) not in spans:
             spans = ((row["start"], row["end"]),)
-        yield Example(text, spans, (), LABELS.index(row["label"]), row["lang"], source, "")
+        yield Example(text, spans, (), LABELS.index(row["label"]), row.get("lang", ""), source, "")
         return
     places = [_places(text, [target["alias"], *target.get("also", ())]) for target in row["targets"]]
     for number, target in enumerate(row["targets"]):
         others = sorted(span for at, spans in enumerate(places) if at != number for span in spans)
         apart = tuple(span for span in others if not any(span[0] < end and span[1] > start for start, end in places[number]))
-        yield Example(text, places[number], apart, LABELS.index(target["label"]), row["lang"], source, row["id"])
+        yield Example(text, places[number], apart, LABELS.index(target["label"]), row.get("lang", ""), source, row.get("id", ""))
 
 
 def _places(text: str, names: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -154,11 +154,19 @@ def logits(network: Network, encoded: Sequence[Encoded], batch: int = 64) -> Ten
     return found
 
 
-def save(network: Network, path: Path) -> None:
-    """Write the weights to `path`, whole or not at all."""
+def save(weights: dict[str, Any], path: Path) -> None:
+    """Write weights, as of `state_dict`, to `path`, whole or not at all."""
     partial = path.with_suffix(".partial")
-    torch.save(network.state_dict(), partial)
+    torch.save(weights, partial)
     partial.replace(path)
+
+
+def average(shares: dict[Path, float], path: Path) -> None:
+    """Write to `path` the mean of the weights in files, each counting by its share; the shares add up to 1."""
+    loaded = [(torch.load(each, weights_only=True), share) for each, share in shares.items()]
+    first = loaded[0][0]
+    frozen = "words.weight"  # the same in all of them, to the last bit, which a mean might not be
+    save({name: first[name] if name == frozen else sum(each[name] * share for each, share in loaded) for name in first}, path)
 
 
 def load(network: Network, path: Path) -> None:
