@@ -1,19 +1,19 @@
 """What of a post a model reads to judge one team: the sentences around the team's mentions, the mentions masked.
 
-Pure functions. The promise: what is read depends on the text and on where it names this team, on nothing else, so a post
-and a line given to `forum-monitor score` that say the same are read the same.
+Pure functions. The promise: what is read depends on the text and on where it names this team and others, on nothing else, so
+a post and a line given to `forum-monitor score` that say the same are read the same.
 
-The rule was chosen on 248 labelled (post, team) pairs in 180 posts about AI teams, mostly of two or three sentences, with
-the embedded model; macro-F1 and its 95 % interval, by a bootstrap over posts. `Long` puts two other posts around each:
+The rule, on 248 labelled (post, team) pairs in 180 posts about AI teams, mostly of two or three sentences, with the embedded
+model; macro-F1 and its 95 % interval, by a bootstrap over posts. `Long` puts two other posts around each:
 
-    read                                                as they are           long, mean of 6 drawings
-    the whole text (600 characters around the first)    49.2 (42.2 to 55.9)   42.0 (37.4 to 46.3)
-    only the sentences with a mention                   48.4 (41.6 to 55.0)   48.2 (41.5 to 54.1)
-    and always one sentence on either side              50.2 (43.1 to 56.8)   49.4 (43.9 to 54.3)
-    and neighbours up to SHORT columns: this rule       51.5 (44.3 to 58.4)   51.5 (45.8 to 57.1)
+    read                                                as they are           long, mean of 4 drawings
+    the whole text (600 characters around the first)    59.6 (52.8 to 66.2)   54.7 (49.2 to 60.4)
+    only the sentences with a mention                   53.5 (47.1 to 60.0)   53.5 (47.1 to 60.0)
+    and neighbours up to 120 columns                    56.9 (49.8 to 64.1)   53.6 (47.2 to 60.0)
+    and neighbours up to 200 columns                    58.4 (51.1 to 65.1)   55.9 (50.1 to 61.7)
+    and neighbours up to SHORT columns: this rule       58.4 (51.1 to 65.1)   56.2 (50.7 to 61.7)
 
-Short posts hardly tell the rules apart; in long ones this rule is 5.3 to 14.2 above the whole text. SHORT at 60, 80, 100
-and 150 gave 47.6, 49.4, 50.7 and 49.2 there: 120 was picked from these, so its own figure flatters it a little.
+The intervals overlap: what this says is that a verdict often stands beside the sentence with the name, and seldom far off.
 """
 
 from __future__ import annotations
