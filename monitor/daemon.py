@@ -70,8 +70,8 @@ def _signals(*numbers: signal.Signals) -> Iterator[Iterator[int]]:
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)  # first: a signal in between would be swallowed
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield (number for number in iter(lambda: reader.recv(1)[0], 0) if number in numbers)
     finally:

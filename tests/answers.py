@@ -20,6 +20,15 @@ NOW = "2025-01-31T12:00:00Z"
 TERMS = {"read_on": "2025-01-01", "by": "the tests", "allows": "everything: the site is our own"}
 
 
+class QuietServer(socketserver.ThreadingTCPServer):
+    """A server to whom a client that hangs up, as a stopped crawl or one that has waited long enough does, is no news."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, *_: object) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """One answer. `drop` closes the connection without a word; `wait` are seconds before it; `length` is what the header claims."""
@@ -74,14 +83,7 @@ class Site:
 
             def log_message(self, *_: object) -> None: ...
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-            def handle_error(self, *_: object) -> None:
-                """A client that hangs up, as a stopped crawl does, is no news."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def _answer(self, path: str) -> Answer:

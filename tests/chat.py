@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
+
+from answers import QuietServer
 
 _FENCED = re.compile(r"^(\S+) text (\d+) begins\n(.*?)\n\1 text \2 ends$", re.MULTILINE | re.DOTALL)
 SHARES = {"good": (5, 10, 85), "bad": (90, 8, 2)}
@@ -85,14 +86,7 @@ class Chat:
 
             def log_message(self, *_: object) -> None: ...
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-            def handle_error(self, *_: object) -> None:
-                """A client that has waited long enough hangs up: no news."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
     @staticmethod

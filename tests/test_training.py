@@ -16,7 +16,7 @@ from monitor.sentiment.training import data, vocabulary
 
 
 def _rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for path in sorted(data.WRITTEN.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for _, line in data.lines()]
 
 
 def _row(text: str, *names: str) -> dict[str, Any]:

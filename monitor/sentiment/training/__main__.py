@@ -85,16 +85,16 @@ def _prepare(run: Run) -> None:
     tokenizer = run.work / "weights" / "tokenizer.json"
     if not tokenizer.exists():
         tokenizer.parent.mkdir(parents=True, exist_ok=True)
-        tokenizer.write_text(
-            json.dumps(vocabulary.trim(run.work / "base" / "tokenizer.json", vocabulary.kept()), ensure_ascii=False), "utf-8"
-        )
-        say(f"vocabulary: {len(vocabulary.kept())} pieces kept")
+        rows = vocabulary.kept()
+        trimmed = vocabulary.trim(run.work / "base" / "tokenizer.json", rows)
+        tokenizer.write_text(json.dumps(trimmed, ensure_ascii=False), "utf-8")
+        say(f"vocabulary: {len(rows)} pieces kept")
 
 
 def _network(run: Run) -> tuple[Network, Encoder]:
     """The network with the base's weights and a new head, and the tokenizer that goes with it."""
     torch.manual_seed(run.seed)
-    encoder = Encoder.read(run.work / "weights" / "tokenizer.json")
+    encoder = Encoder(run.work / "weights" / "tokenizer.json")
     config, weights = base.read(run.work / "base" / "e5-small-q4.bin")
     rows = np.array(vocabulary.kept())
     weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][rows]
@@ -103,9 +103,7 @@ def _network(run: Run) -> tuple[Network, Encoder]:
     return network, encoder
 
 
-def _stage(
-    run: Run, before: str, after: str, plan: Plan, seed: int, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]
-) -> None:
+def _stage(run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]) -> None:
     """Tune from the weights `before` (none: the base's) to `after`, unless that is there."""
     result = run.work / f"{after}.pt"
     if result.exists():
@@ -114,7 +112,7 @@ def _stage(
     if before:
         tuning.load(network, run.work / f"{before}.pt")
     checkpoint = run.work / f"{after}.checkpoint"
-    tuning.tune(network, draw(encoder), plan, checkpoint, seed=seed, say=lambda text: say(f"{after}: {text}"))
+    tuning.tune(network, draw(encoder), plan, checkpoint, seed=run.seed, say=lambda text: say(f"{after}: {text}"))
     tuning.save(network.state_dict(), result)
     checkpoint.unlink()
 
@@ -123,7 +121,7 @@ def _general(run: Run) -> None:
     if run.public is None or run.quick:
         return
     rows = data.clean(run.public, "train")
-    _stage(run, "", "general", GENERAL, run.seed, lambda encoder: lambda epoch, rng: encoder.encode(rows))
+    _stage(run, "", "general", GENERAL, lambda encoder: lambda epoch, rng: encoder.encode(rows))
 
 
 def _domain(run: Run) -> None:
@@ -138,7 +136,7 @@ def _domain(run: Run) -> None:
 
         return epoch
 
-    _stage(run, "general" if public else "", "domain", replace(DOMAIN, epochs=1) if run.quick else DOMAIN, run.seed, draw)
+    _stage(run, "general" if public else "", "domain", replace(DOMAIN, epochs=1) if run.quick else DOMAIN, draw)
     if not (run.work / "averaged.pt").exists():
         kept = KEPT_GENERAL if public else 0.0
         shares = {run.work / "domain.pt": 1 - kept} | ({run.work / "general.pt": kept} if kept else {})

@@ -98,10 +98,8 @@ def _surety(reports: dict[str, Report], plain: dict[str, Report]) -> list[str]:
 
 def _written() -> str:
     counts: Counter[str] = Counter()
-    for path in data.WRITTEN.glob("*.jsonl"):
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            counts[row["lang"]] += len(row["targets"])
+    for row in (json.loads(line) for _, line in data.lines()):
+        counts[row["lang"]] += len(row["targets"])
     return ", ".join(f"{count} {lang}" for lang, count in sorted(counts.items())) + f"; {sum(counts.values())} in all"
 
 

@@ -81,15 +81,19 @@ def written(folder: Path = WRITTEN) -> tuple[list[Example], list[str]]:
     """The posts written for this model: examples of those to learn from, and the lines of the tenth held out; always the same."""
     learned: list[Example] = []
     held: list[str] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            block = f"{path.stem}{int(re.findall(r'[0-9]+$', row['id'])[0]) // NEIGHBOURS}"
-            if hashlib.md5(block.encode(), usedforsecurity=False).digest()[0] % 10 == 0:
-                held.append(line)
-            else:
-                learned += examples(row, path.stem)
+    for source, line in lines(folder):
+        row = json.loads(line)
+        block = f"{source}{int(re.findall(r'[0-9]+$', row['id'])[0]) // NEIGHBOURS}"
+        if hashlib.md5(block.encode(), usedforsecurity=False).digest()[0] % 10 == 0:
+            held.append(line)
+        else:
+            learned += examples(row, source)
     return learned, held
+
+
+def lines(folder: Path = WRITTEN) -> Iterator[tuple[str, str]]:
+    """The written posts, each as the name of its file without the suffix, and its line."""
+    return ((path.stem, line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines())
 
 
 def clean(folder: Path, split: str, names: Sequence[str] = CLEAN) -> list[Example]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -16,17 +14,12 @@ from monitor.sentiment.training.tuning import Encoded
 
 
 class Encoder:
-    """The trimmed tokenizer. `mask` is the number of the token that stands for the team's mentions."""
+    """The tokenizer in a tokenizer.json. `mask` is the number of the token that stands for the team's mentions."""
 
-    def __init__(self, tokenizer: dict[str, Any]) -> None:
-        self._tokenizer = Tokenizer.from_str(json.dumps(tokenizer))
+    def __init__(self, path: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(path))
         numbers = self._tokenizer.get_vocab()
         self.mask, self._begin, self._finish = (numbers[sign] for sign in (MASK, "<s>", "</s>"))
-
-    @classmethod
-    def read(cls, path: Path) -> Encoder:
-        """The tokenizer in a tokenizer.json."""
-        return cls(json.loads(path.read_text("utf-8")))
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """The tokens and the label of each example, in order."""
