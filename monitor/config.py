@@ -263,11 +263,11 @@ _ADDRESSES = {"url", "urls", "api", "items", "site", "feeds"}
 
 
 def spider_types() -> list[str]:
-    """The types that a source may have: the spiders that are there."""
+    """The types that a source may have: the files in spiders/ that hold a spider of their own name."""
     spec = importlib.util.find_spec("spiders")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    own = {"__init__", "settings", "base", "storing", "politeness"}
-    return sorted({path.stem for folder in folders for path in Path(folder).glob("*.py")} - own)
+    files = (path for folder in folders for path in Path(folder).glob("*.py"))
+    return sorted(path.stem for path in files if f'\n    name = "{path.stem}"\n' in path.read_text("utf-8"))
 
 
 def shipped() -> str:

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 import html_text
@@ -45,6 +45,7 @@ def _url(text: str) -> str:
     return text
 
 
+_Shape = TypeVar("_Shape", dict[str, Any], list[Any])
 Url = Annotated[str, AfterValidator(_url)]
 Days = Annotated[float, Field(gt=0, le=3660)]
 
@@ -143,14 +144,23 @@ class ForumSpider(scrapy.Spider):
         essential: bool = True,
         accept: Sequence[int] = (),
         headers: Mapping[str, str] | None = None,
+        posted: str | None = None,
         **passed: Any,
     ) -> Request:
-        """A request whose answer, 2xx or one of `accept`, goes to `callback(response, **passed)`.
+        """A request (POST where there is a body, `posted`) whose answer, 2xx or one of `accept`, goes to `callback(response, **passed)`.
 
         Without its answer the crawl has failed if it is `essential`; otherwise that is counted like a broken item.
         """
-        meta = {"essential": essential, "handle_httpstatus_list": list(accept)}
-        return Request(url, callback, errback=self._unanswered, meta=meta, headers=dict(headers or {}), cb_kwargs=passed)
+        return Request(
+            url,
+            callback,
+            errback=self._unanswered,
+            method="GET" if posted is None else "POST",
+            body=posted or b"",
+            meta={"essential": essential, "handle_httpstatus_list": list(accept)},
+            headers=dict(headers or {}),
+            cb_kwargs=passed,
+        )
 
     def lose(self, asked: Request | Response, what: str, reason: str = "failed") -> None:
         """Count an answer that cannot be used: `what` follows the URL in the sentence."""
@@ -182,6 +192,13 @@ class ForumSpider(scrapy.Spider):
 
     def json(self, response: Response) -> dict[str, Any] | None:
         """The answer's JSON object; None when it is none, which is then counted."""
+        return self._json(response, dict)
+
+    def json_list(self, response: Response) -> list[Any] | None:
+        """The answer's JSON list; None when it is none, which is then counted."""
+        return self._json(response, list)
+
+    def _json(self, response: Response, shape: type[_Shape]) -> _Shape | None:
         body = response.body.lstrip()
         try:
             # Forums with a broken byte somewhere exist; one replaced character is better than a page lost.
@@ -193,7 +210,7 @@ class ForumSpider(scrapy.Spider):
                 what = "gives JSON that is malformed or cut off"
             self.lose(response, what)
             return None
-        if isinstance(found, dict):
+        if isinstance(found, shape):
             return found
         self.lose(response, "gives JSON of another shape than its interface promises")
         return None

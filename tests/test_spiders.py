@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import dataclasses
 import datetime as dt
 import json
-import urllib.error
-import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import reading
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from scrapy.http import Request, Response, TextResponse
+from reading import NOW, SHARED, answer, as_rows, begin, expected, over_http, posts_of, read, walk
 
 from monitor.demo.forum import DemoForum, DemoPost
 from monitor.records import Gone, Post, clean
@@ -28,93 +25,37 @@ from spiders.discourse import Discourse
 from spiders.feed import Feed
 from spiders.hackernews import HackerNews
 
-NOW = dt.datetime(2025, 1, 31, 12, tzinfo=dt.UTC)
 SPIDERS: dict[str, tuple[type[ForumSpider], dict[str, Any]]] = {
     "discourse": (Discourse, {"url": "https://forum.example/"}),
     "hackernews": (HackerNews, {}),
     "feed": (Feed, {"urls": ["https://feeds.example/all?token=secret"]}),
 }
-SHARED = Path(__file__).parents[1].parent / "shared" / "fixtures"
-PAGES = sorted(path for path in (Path(__file__).parent / "pages").glob("*/*.*") if not path.name.endswith(".posts.json"))
+PAGES = sorted(
+    path for kind in SPIDERS for path in (Path(__file__).parent / "pages" / kind).glob("*.*") if not path.name.endswith(".posts.json")
+)
 recorded = pytest.mark.skipif(not SHARED.exists(), reason="the recorded answers do not lie beside this checkout")
 
 
 def make(kind: str, options: Mapping[str, Any] | None = None, **given: Any) -> Any:
-    """A spider as monitor/collect.py makes it, its author key a readable one."""
     spider, defaults = SPIDERS[kind]
-    given = {"cursor": {}, "now": NOW, "overlap": 3600.0, "recent": [], "kind": "voice", **given}
-    return spider(source="s", options=defaults if options is None else options, author_key=lambda name: f"key of {name}", **given)
-
-
-def begin(spider: ForumSpider) -> list[Request]:
-    async def requests() -> list[Any]:
-        return [request async for request in spider.start()]
-
-    return asyncio.run(requests())
-
-
-def answer(request: Request, body: bytes, status: int = 200, **headers: str) -> Response:
-    return TextResponse(request.url, body=body, status=status, headers=headers, request=request)
-
-
-def read(request: Request, response: Response) -> list[Any]:
-    assert request.callback is not None
-    return list(request.callback(response, **request.cb_kwargs))
-
-
-def posts_of(found: Iterable[Any]) -> list[Post | Gone]:
-    return [item for item in found if isinstance(item, Post | Gone)]
-
-
-def walk(spider: ForumSpider, fetch: Callable[[str], tuple[int, bytes]]) -> list[Post | Gone]:
-    """Follow every request to its end, as a crawl does."""
-    waiting, found = begin(spider), []
-    while waiting:
-        request = waiting.pop(0)
-        status, body = fetch(request.url)
-        made = read(request, answer(request, body, status))
-        waiting += [item for item in made if isinstance(item, Request)]
-        found += posts_of(made)
-    return found
-
-
-def over_http(url: str) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return response.status, response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
+    return reading.make(spider, defaults if options is None else options, **given)
 
 
 # ---- pages of our own, and what must be read from them ---------------------------------------------------------------
 
 
-def expected(page: Path) -> Path:
-    return page.with_name(page.name + ".posts.json")
-
-
 def read_page(page: Path) -> tuple[list[dict[str, Any]], Any]:
-    """The posts of a page as plain values, without what is the same in all of them."""
+    """The posts of a page as plain values, and the spider that read it."""
     spider = make(page.parent.name)
     request = begin(spider)[0]
-    found = []
-    for post in posts_of(read(request, answer(request, page.read_bytes()))):
-        values = {name: value for name, value in dataclasses.asdict(post).items() if value is not None}
-        for name in ("source", "kind", "fetched_at"):
-            values.pop(name, None)
-        for name in ("posted_at", "edited_at"):
-            if name in values:
-                values[name] = values[name].isoformat()
-        found.append(values)
-    return found, spider
+    return as_rows(read(request, answer(request, page.read_bytes()))), spider
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_a_page_gives_its_posts(page: Path) -> None:
     """Every field of every post, quotes and markup gone; what is unusable is counted with its reason, and costs nothing else."""
     found, spider = read_page(page)
-    due = json.loads(expected(page).read_text("utf-8"))
+    due = expected(page)
     assert found == due["posts"]
     assert dict(spider.rejections) == due["left out"]
     assert not spider.failures
