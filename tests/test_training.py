@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ def test_no_name_of_a_team_is_learned() -> None:
     meta, deepseek = data.examples(_row("DeepSeek beat Meta, and Meta knows. DeepSeek!", "Meta", "DeepSeek"), "test")
     assert model_input(data.item(meta), nameless=True) == "<unk> beat <mask>, and <mask> knows. <unk>!"
     assert model_input(data.item(deepseek), nameless=True) == "<mask> beat <unk>, and <unk> knows. <mask>!"
+
+
+def test_a_post_beside_another_keeps_its_own_team() -> None:
+    """Of two posts put together only the first one's team is asked about, wherever it stands; the other's is a bystander."""
+    (mine,) = data.examples(_row("Meta did it again. I am impressed by Meta.", "Meta"), "test")
+    (theirs,) = data.examples(_row("xAI is a mess.", "xAI"), "test")
+    read = {model_input(data.item(data.in_company(mine, [theirs], random.Random(seed))), nameless=True) for seed in range(20)}
+    assert read == {
+        "<mask> did it again. I am impressed by <mask>.\n<unk> is a mess.",
+        "<unk> is a mess.\n<mask> did it again. I am impressed by <mask>.",
+    }
+    (same,) = data.examples(_row("And still I left Meta.", "Meta"), "test")
+    assert data.in_company(mine, [same], random.Random(0)) == mine
 
 
 def test_a_broken_line_is_told_with_its_number(tmp_path: Path) -> None:

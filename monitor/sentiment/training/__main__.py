@@ -11,6 +11,7 @@ import json
 import random
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 
 from monitor.errors import MonitorError
 from monitor.sentiment.onnx import LABELS
-from monitor.sentiment.training import base, calibration, card, data, export, tuning, vocabulary
+from monitor.sentiment.training import base, calibration, card, data, export, smoothing, tuning, vocabulary
 from monitor.sentiment.training.encoding import Encoder
 from monitor.sentiment.training.network import Network, named
 from monitor.sentiment.training.tuning import Encoded, Plan
@@ -31,9 +32,13 @@ DOMAIN = Plan(epochs=5, rate=2e-4)
 """Then how they do it of AI teams, on the written posts, with some of the public data so that it is not forgotten."""
 KEPT_GENERAL = 0.15
 """What the first stage's weights count in the mean of both (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
-REPLAYED = 3000
+REPLAYED = 6000
 """Public texts in each epoch of the second stage, drawn anew from the folders below."""
 REPLAYED_FROM = ("newsmtsc", "umsab_en", "umsab_fr", "umsab_de", "umsab_es")
+COMPANY = 0.3
+"""The share of written posts that are read beside another, drawn anew in each epoch."""
+HEARD = 400
+"""Pairs by which the channels' loudness is measured before int8."""
 QUICK = 100
 """Texts that `--quick` learns from."""
 
@@ -47,6 +52,8 @@ class Run:
     benchmark: Path | None
     quick: bool
     seed: int
+    pairs: int | None = None
+    """Written pairs to learn from at most; None: all."""
 
 
 def say(text: str) -> None:
@@ -63,9 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder of licence-clean public data; without it only the written posts are learned from")
     parser.add_argument("--benchmark", type=Path, help="labelled posts to calibrate by and to report on; nothing else is learned from them")
     parser.add_argument("--quick", action="store_true", help=f"try every stage on {QUICK} texts, in a minute; the weights are worthless")
+    parser.add_argument(
+        "--pairs", type=int, help="learn from so many written pairs only: a point of a learning curve, in a folder of its own"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    run = Run(given.work, given.data, given.benchmark, given.quick, given.seed)
+    run = Run(given.work, given.data, given.benchmark, given.quick, given.seed, QUICK if given.quick else given.pairs)
     try:
         _prepare(run)
         _general(run)
@@ -127,12 +137,19 @@ def _general(run: Run) -> None:
 def _domain(run: Run) -> None:
     learned, _ = data.written()
     public = data.clean(run.public, "train", REPLAYED_FROM) if run.public and not run.quick else []
-    if run.quick:
-        learned = random.Random(run.seed).sample(learned, QUICK)  # noqa: S311 (nothing secret is drawn)
+    if run.pairs is not None:
+        # A larger drawing holds the smaller ones, so that the points of a curve differ in nothing else.
+        random.Random(run.seed).shuffle(learned)  # noqa: S311 (nothing secret is drawn)
+        learned = learned[: run.pairs]
+
+    pools: dict[str, list[data.Example]] = defaultdict(list)
+    for each in learned:
+        pools[each.language].append(each)
 
     def draw(encoder: Encoder) -> Callable[[int, random.Random], list[Encoded]]:
         def epoch(_: int, rng: random.Random) -> list[Encoded]:
-            return encoder.encode(learned + rng.sample(public, min(REPLAYED, len(public))))
+            company = [data.in_company(each, pools[each.language], rng) if rng.random() < COMPANY else each for each in learned]
+            return encoder.encode(company + rng.sample(public, min(REPLAYED, len(public))))
 
         return epoch
 
@@ -176,8 +193,10 @@ def _export(run: Run) -> None:
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "mask_token": "<mask>", "bos_token": "<s>",
         "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
     }  # fmt: skip
-    for path, int8 in ((plain, False), (folder, True)):
-        export.export(network, path / "model.onnx", int8=int8)
+    learned = random.Random(run.seed).sample(data.written()[0], HEARD)  # noqa: S311 (nothing secret is drawn)
+    evened = smoothing.smooth(network, encoder.encode(learned))
+    for path, net, int8 in ((plain, network, False), (folder, evened, True)):
+        export.export(net, path / "model.onnx", int8=int8)
         (path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
         (path / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
         (path / "tokenizer_config.json").write_text(json.dumps(signs, indent=1), "utf-8")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ CLEAN = ("mams_atsa", "newsmtsc", "sentfin", "senti4sd_so", "umsab_de", "umsab_e
 
 NEIGHBOURS = 6
 """Posts with neighbouring numbers stay on one side of a split: contrast sets were written one after the other."""
+
+
+LONGEST_COMPANY = 240
+"""Characters of a post that is put beside another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,27 @@ def clean(folder: Path, split: str, names: Sequence[str] = CLEAN) -> list[Exampl
 def item(example: Example) -> Item:
     """What a scorer is given of `example`: the passage around its mentions, as for a post."""
     return passage(example.text, example.spans, example.others)
+
+
+def in_company(example: Example, pool: Sequence[Example], rng: random.Random) -> Example:
+    """`example` with somebody else's post from `pool` before or after it, whose teams are bystanders: its label stays what it was.
+
+    So what decides is what stands by the team's name, not the mood of the whole. `pool` is of the same language. The example
+    as it is where the drawn post is long, or names the same team.
+    """
+    other = rng.choice(pool)
+    names = {example.text[start:end] for start, end in example.spans}
+    if not example.spans or len(other.text) > LONGEST_COMPANY or any(occurrences(other.text, name) for name in names):
+        return example
+    first, second = (example, other) if rng.random() < 0.5 else (other, example)
+    moved = len(first.text) + 1
+
+    def places(of: Example, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        by = moved if of is second else 0
+        return [(start + by, end + by) for start, end in spans]
+
+    others = sorted(places(example, example.others) + places(other, [*other.spans, *other.others]))
+    return replace(example, text=f"{first.text}\n{second.text}", spans=tuple(places(example, example.spans)), others=tuple(others))
 
 
 def near_copies(texts: Sequence[str], others: Sequence[str] = (), *, threshold: float = 0.6) -> list[tuple[int, int]]:
