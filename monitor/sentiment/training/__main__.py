@@ -28,10 +28,12 @@ from monitor.sentiment.training.tuning import Encoded, Plan
 
 GENERAL = Plan(epochs=2, rate=2e-4, smoothing=0.05)
 """First how people praise and blame at all, on public data."""
-DOMAIN = Plan(epochs=5, rate=2e-4)
+DOMAIN = Plan(epochs=4, rate=2e-4)
 """Then how they do it of AI teams, on the written posts, with some of the public data so that it is not forgotten."""
+REPEATS = 2
+"""Runs of the second stage, which differ in their seed; their weights are averaged (Wortsman et al. 2022, Model soups)."""
 KEPT_GENERAL = 0.15
-"""What the first stage's weights count in the mean of both (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
+"""What the first stage's weights count in that mean (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
 REPLAYED = 6000
 """Public texts in each epoch of the second stage, drawn anew from the folders below."""
 REPLAYED_FROM = ("newsmtsc", "umsab_en", "umsab_fr", "umsab_de", "umsab_es")
@@ -113,8 +115,10 @@ def _network(run: Run) -> tuple[Network, Encoder]:
     return network, encoder
 
 
-def _stage(run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]) -> None:
-    """Tune from the weights `before` (none: the base's) to `after`, unless that is there."""
+def _stage(
+    run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]], seed: int = 0
+) -> None:
+    """Tune from the weights `before` (none: the base's) to `after`, unless that is there. `seed` is added to the run's."""
     result = run.work / f"{after}.pt"
     if result.exists():
         return
@@ -122,7 +126,7 @@ def _stage(run: Run, before: str, after: str, plan: Plan, draw: Callable[[Encode
     if before:
         tuning.load(network, run.work / f"{before}.pt")
     checkpoint = run.work / f"{after}.checkpoint"
-    tuning.tune(network, draw(encoder), plan, checkpoint, seed=run.seed, say=lambda text: say(f"{after}: {text}"))
+    tuning.tune(network, draw(encoder), plan, checkpoint, seed=run.seed + seed, say=lambda text: say(f"{after}: {text}"))
     tuning.save(network.state_dict(), result)
     checkpoint.unlink()
 
@@ -153,11 +157,13 @@ def _domain(run: Run) -> None:
 
         return epoch
 
-    _stage(run, "general" if public else "", "domain", replace(DOMAIN, epochs=1) if run.quick else DOMAIN, draw)
+    plan = replace(DOMAIN, epochs=1) if run.quick else DOMAIN
+    for number in range(REPEATS):
+        _stage(run, "general" if public else "", f"domain-{number + 1}", plan, draw, number)
     if not (run.work / "averaged.pt").exists():
         kept = KEPT_GENERAL if public else 0.0
-        shares = {run.work / "domain.pt": 1 - kept} | ({run.work / "general.pt": kept} if kept else {})
-        tuning.average(shares, run.work / "averaged.pt")
+        shares = {run.work / f"domain-{number + 1}.pt": (1 - kept) / REPEATS for number in range(REPEATS)}
+        tuning.average(shares | ({run.work / "general.pt": kept} if kept else {}), run.work / "averaged.pt")
 
 
 def _calibrate(run: Run) -> None:
