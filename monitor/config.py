@@ -154,8 +154,9 @@ def warnings(config: Config) -> list[str]:
 
 def is_loopback_only(source: Source) -> bool:
     """Whether every URL that the source asks is on this machine; an address that its options leave out is the public site's."""
-    urls = [value for location, value in _strings(source.options, ()) if "://" in value and location != ("site",)]
-    public = source.type == "hackernews" and not source.options.keys() >= {"api", "items"}
+    asked = _ASKED.get(source.type, ())
+    urls = [value for location, value in _strings(source.options, ()) if "://" in value and (location != ("site",) or "site" in asked)]
+    public = not source.options.keys() >= set(asked)
     return bool(urls) and not public and all(_host(url) in LOOPBACK for url in urls)
 
 
@@ -258,6 +259,8 @@ def _check_parents(teams: _Items, wrong: Callable[[Location, str, str], None], u
         teams[index] = team.model_copy(update={"parent": None})
 
 
+_ASKED = {"hackernews": ("api", "items"), "reddit": ("api", "site")}
+"""Types that ask at several addresses, each of which is a public one unless the options say otherwise."""
 _ADDRESSES = {"url", "urls", "api", "items", "site", "feeds"}
 """Options of spiders that hold addresses."""
 

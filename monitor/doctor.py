@@ -1,7 +1,7 @@
 """`forum-monitor doctor`: does everything that a round needs work here and now, and if not, what has to be done.
 
 It changes nothing but the database, which it makes or brings up to date as every step would. A source is tried by the real
-spider: its robots.txt and its first page are asked for, nothing is stored.
+spider, as `forum-monitor sources test` does: its robots.txt and its first pages are asked for, nothing is stored.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _source(config: Config, name: str) -> tuple[str, bool, str]:
     from monitor.daemon import command
 
     try:
-        done = subprocess.run(command(config.path, "collect", name, "--try"), capture_output=True, text=True, timeout=90)
+        done = subprocess.run(command(config.path, "sources", "test", name), capture_output=True, text=True, timeout=90)
     except subprocess.TimeoutExpired:
         return f"source {name}", False, "no answer within 90 s: try again, or look at the site"
-    said = (done.stdout.strip() or done.stderr.strip() or "no word").splitlines()[-1]
-    return f"source {name}", done.returncode == 0, said.removeprefix(f"collect {name}: ").removeprefix("Error: ")
+    said = ((done.stderr if done.returncode else done.stdout).strip() or "no word").splitlines()[-1]
+    return f"source {name}", done.returncode == 0, said.removeprefix("Error: ").removeprefix(f"sources test {name}: ")

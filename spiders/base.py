@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)
 """No forum is older (Usenet began then): an earlier date is a broken one, most often zero."""
 
+LONGEST_WAIT = 120.0
+"""Seconds of Retry-After that a crawl waits for; if the site asks for more, it ends and leaves the time to the next one."""
+
 BROKEN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, SyntaxError, AssertionError)
 """What reading an item of any shape can raise; lxml's errors on markup are SyntaxErrors."""
 
@@ -73,7 +76,7 @@ class ForumSpider(scrapy.Spider):
 
     `source` its name; `options` as written in config.yaml (CrawlError when wrong); `cursor` what the last crawl left;
     `now` the time of this crawl; `overlap` in seconds; `recent` (native id, thread id or "", posted_at) of stored posts
-    that are young enough to be looked at again, newest first; `author_key` hashes a name; `kind` of its posts.
+    that are to be looked at again, mostly newest first; `author_key` hashes a name, by the post's time; `kind` of its posts.
     A spider fills `next_cursor` and `covered` (first and last time of posting that it read whole).
     """
 
@@ -91,7 +94,7 @@ class ForumSpider(scrapy.Spider):
         now: dt.datetime,
         overlap: float,
         recent: Sequence[tuple[str, str, dt.datetime]],
-        author_key: Callable[[str], str],
+        author_key: Callable[..., str],
         kind: Kind,
     ) -> None:
         super().__init__()
@@ -274,7 +277,7 @@ class ForumSpider(scrapy.Spider):
             thread_id=identifier(thread_id) if thread_id else None,
             parent_id=identifier(parent_id) if parent_id else None,
             title=(clean(title)[:500] or None) if isinstance(title, str) else None,
-            author_key=self.author_key(clean(author)) if isinstance(author, str) and clean(author) else None,
+            author_key=self.author_key(clean(author), date or self.now) if isinstance(author, str) and clean(author) else None,
             edited_at=self.date(edited_at),
             date_origin="site" if date else "fetched",
             kind=self.kind,
@@ -323,6 +326,13 @@ def shown(url: str) -> str:
     """A URL for a message: without its query and password, which may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def origin(url: str) -> str:
+    """The host that a URL's rules belong to: scheme, name and port."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{host.removesuffix(':443' if parts.scheme == 'https' else ':80')}"
 
 
 _UNREAD = {

@@ -1,8 +1,8 @@
 """What every crawl goes by, as Scrapy settings, each with its reason. Scrapy's own defaults are made for speed, not manners.
 
 The promise: one source's crawl asks slowly, identifies itself, obeys robots.txt, opens no port and fits in 150 MB.
-monitor/collect.py adds what config.yaml says: SPIDER_MODULES (one), USER_AGENT, DOWNLOAD_DELAY, CLOSESPIDER_TIMEOUT and
-FORUM_MONITOR_DATABASE.
+monitor/collect.py adds what config.yaml says: SPIDER_MODULES (one), USER_AGENT, DOWNLOAD_DELAY, CLOSESPIDER_TIMEOUT,
+FORUM_MONITOR_DATABASE, FORUM_MONITOR_CRAWL (its row's id) and FORUM_MONITOR_PER_HOUR (0: no budget).
 """
 
 # ---- who we are, and what we may ask ----

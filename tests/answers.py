@@ -99,6 +99,11 @@ class Site:
     def paths(self) -> list[str]:
         return [path for _, path, _ in self.requests]
 
+    @property
+    def pages(self) -> list[str]:
+        """What was asked besides the two files that say what may be asked."""
+        return [path for path in self.paths if path not in ("/robots.txt", "/.well-known/tdmrep.json")]
+
     def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self

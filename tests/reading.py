@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[1].parent / "shared" / "fixtures"
 def make(spider: type[ForumSpider], options: Mapping[str, Any], **given: Any) -> Any:
     """A spider as monitor/collect.py makes it, its author key a readable one."""
     given = {"cursor": {}, "now": NOW, "overlap": 3600.0, "recent": [], "kind": "voice", **given}
-    return spider(source="s", options=options, author_key=lambda name: f"key of {name}", **given)
+    return spider(source="s", options=options, author_key=lambda name, *_: f"key of {name}", **given)
 
 
 def begin(spider: ForumSpider) -> list[Request]:

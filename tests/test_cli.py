@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from monitor.config import load
-from monitor.demo.forum import DemoForum, load_posts
 from monitor.store import Step, Store
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -224,7 +223,7 @@ def test_odd_arguments_end_in_sentences(understood: Path, forum_monitor: Run, tm
 def test_a_source_whose_terms_nobody_read_is_not_crawled(write_config: Callable[..., Path], forum_monitor: Run) -> None:
     """A disabled source without terms cannot be crawled by hand either."""
     write_config(sources=[{"name": "staff", "type": "discourse", "enabled": False, "options": {"url": "http://127.0.0.1:9"}}])
-    for words in (["collect", "staff"], ["collect", "staff", "--try"]):
+    for words in (["collect", "staff"], ["sources", "test", "staff"]):
         done = forum_monitor(*words)
         assert done.returncode == 1
         assert "read its terms" in done.stderr
@@ -249,21 +248,6 @@ def test_a_slip_in_the_config_ends_no_alert(
     write_config()
     assert forum_monitor("alert").returncode == 0
     assert json.loads(forum_monitor(*state).stdout) == [{"state": "resolved"}]
-
-
-def test_trying_a_source_stores_nothing(write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path) -> None:
-    """`collect --try` asks for robots.txt and a page, says how that went, and leaves no database."""
-    with DemoForum(load_posts()) as forum:
-        terms = {"read_on": "2025-01-01", "by": "a test", "allows": "all"}
-        write_config(sources=[{"name": "staff", "type": "discourse", "terms": terms, "options": {"url": forum.discourse_url}}])
-        done = forum_monitor("collect", "staff", "--try")
-        assert done.returncode == 0, done.stderr
-        assert "reached" in done.stdout
-        assert [request.path for request in forum.requests] == ["/robots.txt", "/posts.json"]
-    assert not (tmp_path / "monitor.db").exists()
-    done = forum_monitor("collect", "staff", "--try")
-    assert done.returncode == 1
-    assert "refuses the connection" in done.stderr
 
 
 def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_crawl_is_recorded_and_its_clock_is_the_given_one(tmp_path: Path) -> N
     assert row["started_at"] == row["ended_at"] == "2025-01-31T11:00:00Z"
     assert (row["finish_reason"], row["new"], row["rejected"], row["message"]) == ("finished", 10, 0, "")
     assert (row["covered_from"], row["covered_to"]) == ("2025-01-24T11:00:00Z", "2025-01-31T11:00:00Z")
-    assert row["requests"] == 2  # robots.txt and one page
+    assert row["requests"] == 3  # robots.txt, tdmrep.json and one page
     assert set(rows(tmp_path, "SELECT fetched_at, kind FROM posts")) == {("2025-01-31T11:00:00Z", "press")}
 
 

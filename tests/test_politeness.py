@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
-from answers import Answer, Site, as_json, crawl
+from answers import Answer, Site, crawl
 from hypothesis import given
 from hypothesis import strategies as st
+from protego import Protego
 from scrapy.http import HtmlResponse, Request
 
 from monitor.store import Store
-from spiders.politeness import retry_after, unwelcome
+from spiders.optouts import Reservations, opt_out
+from spiders.politeness import retry_after
+from spiders.settings import ROBOTSTXT_USER_AGENT as NAME
+from spiders.walls import login, unwelcome
 
 FEED = """<rss version="2.0"><channel><title>Talk</title><item><guid>urn:{0}</guid><link>http://f.test/{0}</link>
 <title>Morale {0}</title><pubDate>Thu, 30 Jan 2025 10:00:00 GMT</pubDate></item></channel></rss>"""
@@ -37,37 +41,6 @@ def last_crawl(folder: Path) -> Any:
         return store.last_crawls()["s"]
 
 
-def test_a_robots_txt_that_cannot_be_read_forbids_everything(tmp_path: Path) -> None:
-    """4xx means that there are no rules; 5xx, 429, silence and circles mean that nothing may be asked (RFC 9309), host by host."""
-    robots: dict[str, Any] = {
-        "none": Answer(status=404),
-        "gone": Answer(status=410),
-        "private": Answer(status=403),
-        "allowing": ALLOW,
-        "moved": Answer(status=301, headers={"Location": "/moved.txt"}),
-        "huge": Answer("#" + "x" * 600 * 1024 + "\nUser-agent: *\nDisallow: /\n"),
-        "not text": Answer(b"\xff\xfe\x00<html>"),
-        "for others": Answer("User-agent: Googlebot\nDisallow: /\n"),
-        "broken": Answer(status=500),
-        "busy": Answer(status=429, headers={"Retry-After": "1"}),
-        "mute": Answer(drop=True),
-        "circling": Answer(status=302, headers={"Location": "/robots.txt"}),
-        "cut off": Answer("User-agent: *\n", length=5000),
-        "forbidding": Answer("User-agent: *\nDisallow: /feed\n"),
-        "forbidding us": Answer("User-agent: employee-forum-monitor\nDisallow: /\n\nUser-agent: *\nAllow: /\n"),
-    }
-    sites = {name: site(answer) for name, answer in robots.items()}
-    with sites["none"], sites["gone"], sites["private"], sites["allowing"], sites["moved"], sites["huge"], sites["not text"], \
-            sites["for others"], sites["broken"], sites["busy"], sites["mute"], sites["circling"], sites["cut off"], \
-            sites["forbidding"], sites["forbidding us"]:  # fmt: skip
-        sites["none"].answers["/moved.txt"] = sites["moved"].answers["/moved.txt"] = Answer("User-agent: *\nDisallow: /other\n")
-        result = crawl(tmp_path, "feed", {"urls": [f"{each.url}/feed" for each in sites.values()]})
-    asked = {name for name, each in sites.items() if "/feed" in each.paths}
-    assert asked == {"none", "gone", "private", "allowing", "moved", "huge", "not text", "for others"}
-    assert result["finish_reason"] in ("robots_unreachable", "disallowed")
-    assert all(each.paths[0] == "/robots.txt" for each in sites.values())
-
-
 @pytest.mark.parametrize(
     ("robots", "reason", "words"),
     [
@@ -84,25 +57,6 @@ def test_the_crawl_says_why_nothing_was_asked(tmp_path: Path, robots: Answer, re
     assert row["finish_reason"] == reason
     assert words in row["message"] and f"{forum.url}/feed " in row["message"] and "secret" not in row["message"]
     assert set(forum.paths) == {"/robots.txt"}
-
-
-def test_crawl_delay_and_identity(tmp_path: Path) -> None:
-    """Requests are at least Crawl-delay apart; each says who asks and where to complain; no cookie and no referrer goes along."""
-    post = {"id": 60, "topic_id": 1, "post_number": 1, "cooked": "<p>Morale.</p>", "created_at": "2025-01-31T10:00:00Z"}
-    pages = {
-        "/posts.json": as_json({"latest_posts": [post]}, headers={"Set-Cookie": "id=1"}),
-        "/posts.json?before=60": as_json({"latest_posts": []}),
-        "/posts.json?before=10": as_json({"latest_posts": []}),
-    }
-    with Site({"/robots.txt": Answer("User-agent: *\nCrawl-delay: 1.2\n"), **pages}) as forum:
-        result = crawl(tmp_path, "discourse", {"url": forum.url}, contact="us@example.org")
-    assert result["finish_reason"] == "finished"
-    assert forum.paths == ["/robots.txt", *pages]
-    times = [at for at, _, _ in forum.requests]
-    assert all(later - earlier >= 1.15 for earlier, later in pairwise(times))
-    for _, _, headers in forum.requests:
-        assert headers["User-Agent"].startswith("employee-forum-monitor/") and headers["User-Agent"].endswith("(+us@example.org)")
-        assert "Cookie" not in headers and "Referer" not in headers
 
 
 def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
@@ -136,30 +90,6 @@ def test_too_many_requests_without_end(tmp_path: Path) -> None:
     assert forum.paths.count("/feed") == 3
 
 
-HTML = {"Content-Type": "text/html"}
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason", "words"),
-    [
-        (Answer(status=403), "banned", "answers 403"),
-        (Answer("<html><title>Just a moment...</title>", 503, HTML), "banned", "bot wall"),
-        (Answer("<html><body>Solve this CAPTCHA", 403, HTML), "banned", "bot wall"),
-        (Answer("{}", 200, {"cf-mitigated": "challenge"}), "banned", "bot wall"),
-        (Answer(status=302, headers={"Location": "/login?return=/posts.json"}), "banned", "asks for a login"),
-        (as_json({"latest_posts": []}, headers={"tdm-reservation": "1"}), "disallowed", "opts out"),
-        (as_json({"latest_posts": []}, headers={"X-Robots-Tag": "noai, noimageai"}), "disallowed", "opts out"),
-    ],
-)
-def test_a_site_that_does_not_want_us_is_left_alone(tmp_path: Path, answer: Answer, reason: str, words: str) -> None:
-    """A refusal, a bot wall, a login or an opt-out ends the reading of that site at once, with a sentence, and nothing is stored."""
-    with Site({"/robots.txt": ALLOW, "/posts.json": answer, "/login": Answer("<html>Log in", headers=HTML)}) as forum:
-        result = crawl(tmp_path, "discourse", {"url": forum.url})
-    assert result["finish_reason"] == reason and words in result["message"]
-    assert forum.paths.count("/posts.json") == 1
-    assert stored(tmp_path) == 0
-
-
 def test_one_host_that_refuses_costs_the_other_hosts_nothing(tmp_path: Path) -> None:
     """A feed on another host is read, its ETag is kept, and the refusing host's other feeds are not tried any more."""
     refusing = Site({"/robots.txt": ALLOW, "/one": Answer(status=403), "/two": Answer(status=403)})
@@ -167,23 +97,171 @@ def test_one_host_that_refuses_costs_the_other_hosts_nothing(tmp_path: Path) -> 
         urls = [f"{refusing.url}/one", f"{refusing.url}/two", f"{open_one.url}/feed"]
         result = crawl(tmp_path, "feed", {"urls": urls})
         assert result["finish_reason"] == "banned" and stored(tmp_path) == 1
-        assert len([path for path in refusing.paths if path != "/robots.txt"]) == 1
+        assert len(refusing.pages) == 1
         crawl(tmp_path, "feed", {"urls": urls})
     assert open_one.requests[-1][2]["If-None-Match"] == '"v1"'
 
 
-def test_posts_about_walls_are_not_walls() -> None:
-    """People discuss captchas: a JSON answer or a feed with such words is read like any other."""
-    request = Request("http://f.test/", meta={"essential": True})
-    for body in (b'{"hits": [{"title": "<title>Just a moment...</title> captcha"}]}', b"<?xml version='1.0'?><rss><title>captcha"):
-        assert unwelcome(request, HtmlResponse("http://f.test/", body=body)) is None
+def answered(body: bytes | str, status: int = 200, **headers: str) -> HtmlResponse:
+    """An answer; `_` in a header's name stands for "-"."""
+    content = body.encode() if isinstance(body, str) else body
+    return HtmlResponse("http://f.test/t/1", status=status, body=content, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
-def test_a_closed_page_is_not_a_closed_site() -> None:
-    """A topic that answers 403 while it is looked at again concerns that topic alone; a challenge concerns the site."""
-    request = Request("http://f.test/t/1.json", meta={"essential": False})
-    assert unwelcome(request, HtmlResponse(request.url, status=403)) is None
-    assert unwelcome(request, HtmlResponse(request.url, status=403, headers={"cf-mitigated": "challenge"})) is not None
+PAGE = Request("http://f.test/t/1", meta={"essential": False})
+LONG = "<p>" + "People say what they think of their managers here. " * 60
+
+WALLS = {
+    "Cloudflare": answered("<!DOCTYPE html><html><head><title>Just a moment...</title>", 403),
+    "Cloudflare by header": answered("{}", 200, cf_mitigated="challenge"),
+    "Cloudflare at 200": answered("<html><script>window._cf_chl_opt={cvId:'3'}</script><p>Checking"),
+    "Cloudflare's words": answered("<!-- a --><html><body><noscript>Enable JavaScript and cookies to continue</noscript>", 200),
+    "DataDome": answered("<html><script src='https://ct.captcha-delivery.com/c.js'></script>", 403),
+    "DataDome for programs": answered('{"url": "https://geo.captcha-delivery.com/captcha/?initialCid=1"}', 403),
+    "PerimeterX": answered("<html><head><title>Access to this page has been denied.</title><body><div id='px-captcha'>", 403),
+    "Anubis": answered('<!doctype html><html><title>Un instant</title><script id="anubis_challenge" type="application/json">{}</script>'),
+    "reCAPTCHA": answered("<html><form>Please confirm<div class='g-recaptcha' data-sitekey='x'></div></form>"),
+    "hCaptcha": answered('<?xml version="1.0"?>\n<html><div class="box h-captcha"></div></html>'),
+    "any CAPTCHA where the page is refused": answered(f"<html><body>Solve this CAPTCHA{LONG}", 429),
+    "AWS": answered("", 202, x_amzn_waf_action="challenge"),
+    "a login in place of the page": answered("<html><title>Log in | Forum</title><form><input name=p type=password></form>"),
+}
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_walls_are_known(wall: str) -> None:
+    """Each of these is a wall for the whole site, on a page that is not essential too."""
+    found = unwelcome(PAGE, WALLS[wall])
+    assert found is not None and found[0] == "banned"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        answered('{"hits": [{"title": "<title>Just a moment...</title> captcha g-recaptcha"}]}'),
+        answered("<?xml version='1.0'?><rss><title>captcha</title>enable javascript and cookies</rss>"),
+        answered(f"<html><title>Just a moment... - Forum</title>{LONG}they use captcha-delivery.com and id='px-captcha'"),
+        answered(f"<html><title>Login - Forum</title>{LONG}<form><input type=password></form>"),
+        answered(f"<html><script src=/cdn-cgi/challenge-platform/scripts/jsd/main.js></script>{LONG}<div class='h-captcha'></div>"),
+        answered("<html>", 403),
+        answered("<html>not found", 404),
+    ],
+)
+def test_pages_about_walls_are_not_walls(page: HtmlResponse) -> None:
+    """People discuss captchas, pages carry login forms and captchas for those who write, and one topic may be closed."""
+    assert unwelcome(PAGE, page) is None
+
+
+@pytest.mark.parametrize(
+    "to", ["/login?return=/t/1", "/ucp.php?mode=login", "/users/sign_in", "https://sso.f.test/", "/index.php?action=login"]
+)
+def test_redirects_to_a_login(to: str) -> None:
+    """They are known before the login is asked for; other redirects, and a topic on logins, are none."""
+    came = {"redirect_urls": ["http://f.test/t/1"]}
+    assert login(Request(urljoin("http://f.test/", to), meta=came)) is not None
+    assert login(Request(urljoin("http://f.test/", to))) is None
+    for other in ("http://f.test/t/login-problems/1", "http://f.test/t/login/1", "https://www.f.test/t/1"):
+        assert login(Request(other, meta=came)) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "heard"),
+    [
+        ("noindex", True), ("NoIndex, nofollow", True), ("none", True), ("index, noai", True), ("noimageai", False), ("nofollow", False),
+        ("googlebot: noindex", False), ("otherbot: noindex, noai", False), ("employee-forum-monitor: noindex", True),
+        ("Employee-Forum-Monitor: nofollow, none", True), ("googlebot: noindex, employee-forum-monitor: noai", True),
+        ("noai, googlebot: nofollow", True), ("unavailable_after: 25 Jun 2040 15:00:00 GMT, noindex", True),
+        ("max-snippet: 5, googlebot: noindex", False), ("all", False),
+    ],
+)  # fmt: skip
+def test_x_robots_tag(header: str, heard: bool) -> None:
+    """What is said to everybody or to us counts; what is said to another by name, or of pictures, does not."""
+    assert bool(opt_out(answered("{}", X_Robots_Tag=header), NAME)) is heard
+
+
+@pytest.mark.parametrize(
+    ("head", "heard"),
+    [
+        ('<meta name="robots" content="noindex,nofollow">', True), ("<META CONTENT='NOAI' NAME='Robots'>", True),
+        ("<meta name=employee-forum-monitor content=none>", True), ('<meta name="tdm-reservation" content="1"/>', True),
+        ('<meta name="tdm-reservation" content="0"/>', False), ('<meta name="robots" content="index, follow, noimageai">', False),
+        ('<meta name="googlebot" content="noindex">', False), ('<!-- <meta name="robots" content="noindex"> -->', False),
+        ('<meta name="description" content="robots: noindex">', False), ('<script>"<meta name=robots content=noindex>"</script>', False),
+    ],
+)  # fmt: skip
+def test_meta_elements(head: str, heard: bool) -> None:
+    """Any spelling that HTML allows is heard; comments, scripts and words to others are not, nor is JSON that quotes such a page."""
+    assert bool(opt_out(answered(f"<!doctype html><html><head>{head}</head><p>&lt;meta name=robots content=noindex>"), NAME)) is heard
+    assert opt_out(answered('{"text": "' + head.replace('"', "'") + '"}'), NAME) is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "of"),
+    [
+        ('[{"location": "/", "tdm-reservation": 1}]', "site"), ('[{"location": "/*", "tdm-reservation": 1}]', "site"),
+        ('{"tdm-reservation": 1}', "site"), ('[{"location": "/t/*", "tdm-reservation": 1}]', "page"),
+        ('[{"location": "/t", "tdm-reservation": "1"}]', "page"), ('[{"location": "/*.jpg$", "tdm-reservation": 1}]', "none"),
+        ('[{"location": "/t/", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]', "none"),
+        ('[{"location": "/", "tdm-reservation": 1}, {"location": "/t/", "tdm-reservation": 0}]', "site"),
+        ('[{"location": "/", "tdm-reservation": 0}]', "none"), ("[]", "none"), ("", "none"), ("<!doctype html><p>404", "none"),
+        ('[{"location": "/t', "site"), ("[1]", "site"),
+    ],
+)  # fmt: skip
+def test_tdmrep(declared: str, of: str) -> None:
+    """The first rule that fits a path counts; a page in place of the file says nothing, a broken file reserves everything."""
+    assert Reservations(declared).of("http://f.test/t/1?page=2") == of
+
+
+@given(st.text(max_size=80) | st.text('[{]},:"1/*$ locationtdm-reservation', max_size=80))
+def test_any_tdmrep_is_understood(declared: str) -> None:
+    """Nothing that a site writes there breaks the crawl."""
+    assert Reservations(declared).of("http://f.test/") in ("none", "page", "site")
+
+
+TWO_RULES = "User-Agent: foobot\nAllow: /example/page/\nDisallow: /example/page/disallowed.gif"
+SIMPLE = """User-Agent: *
+Disallow: *.gif$
+Disallow: /example/
+Allow: /publications/
+
+User-Agent: foobot
+Disallow:/
+Allow:/example/page.html
+Allow:/example/allowed.gif
+
+User-Agent: barbot
+User-Agent: bazbot
+Disallow: /example/page.html
+
+User-Agent: quxbot
+"""
+
+
+@pytest.mark.parametrize(
+    ("robots", "crawler", "path", "allowed"),
+    [
+        (SIMPLE, "other", "/a.gif", False), (SIMPLE, "other", "/example/page.html", False), (SIMPLE, "other", "/publications/", True),
+        (SIMPLE, "foobot", "/example/page.html", True), (SIMPLE, "foobot", "/other", False),
+        (SIMPLE, "foobot", "/example/allowed.gif", True),
+        (SIMPLE, "barbot", "/example/page.html", False), (SIMPLE, "bazbot", "/example/", True), (SIMPLE, "quxbot", "/a.gif", True),
+        (TWO_RULES, "foobot", "/example/page/disallowed.gif", False), (TWO_RULES, "foobot", "/example/page/other", True),
+        ("user-agent: A\ndisallow: /x\nuser-agent: *\ndisallow: /\nUSER-AGENT: a\ndisallow: /y", "a", "/y", False),  # 2.2.1: merged
+        ("user-agent: a\ndisallow: /x\nuser-agent: *\ndisallow: /", "a", "/z", True),
+        ("user-agent: *\ndisallow: /foo/bar?baz=http://foo.bar", "a", "/foo/bar?baz=http://foo.bar", False),  # 2.2.2
+        ("user-agent: *\ndisallow: /foo/bar/U+E38384", "a", "/foo/bar/U+E38384", False),
+        ("user-agent: *\ndisallow: /foo/bar/%62%61%7A", "a", "/foo/bar/baz", False),
+        ("user-agent: *\ndisallow: /foo/bar/ツ", "a", "/foo/bar/%E3%83%84", False),
+        ("user-agent: *\nallow: /\ndisallow: /", "a", "/x", True),  # as long as each other: allow wins
+        ("user-agent: *\ndisallow: /", "a", "/robots.txt", True),
+        ("user-agent: *\ndisallow: /this/*/exactly", "a", "/this/path/exactly", False),  # 2.2.3
+        ("user-agent: *\nallow: /this/path/exactly$\ndisallow: /", "a", "/this/path/exactly", True),
+        ("user-agent: *\nallow: /this/path/exactly$\ndisallow: /", "a", "/this/path/exactly/not", False),
+        ("user-agent: * # all\ndisallow: /path/file-with-a-%2A.html # it", "a", "/path/file-with-a-*.html", False),
+    ],
+)  # fmt: skip
+def test_robots_txt_by_the_examples_of_its_standard(robots: str, crawler: str, path: str, allowed: bool) -> None:
+    """The parser that we rely on reads RFC 9309's own examples (2.2, 5.1, 5.2) as it says."""
+    assert Protego.parse(robots).can_fetch(f"http://f.test{path}", crawler) is allowed
 
 
 @given(st.integers(0, 10**6))
