@@ -7,6 +7,7 @@ Rows are plain dictionaries whose keys are the columns of --json and --csv; figu
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from monitor import trend
 from monitor.config import Config
+from monitor.privacy import turns
 from monitor.records import ALL, DailyTrend
 from monitor.store import Store
 
@@ -73,7 +75,9 @@ def sparkline(values: Sequence[float | None]) -> str:
     return "".join("·" if value is None else _BLOCKS[min(7, int((value + 1) * 4))] for value in values)
 
 
-def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequence[Mapping[str, Any]] = ()) -> Any:
+def overview_table(
+    rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequence[Mapping[str, Any]] = (), rotate_keys: int | None = None
+) -> Any:
     """`overview` as a table for the terminal; of `firing` alerts (Store.firing) those on whole sources stand below it."""
     table = Table(title=f"Sentiment toward AI teams, {day:%-d %B %Y} (UTC)", title_justify="left", header_style="bold")
     for header, justify in (
@@ -99,6 +103,8 @@ def overview_table(rows: Sequence[Mapping[str, Any]], day: dt.date, firing: Sequ
         + (f"{coverage:.0%} of the source days were read." if coverage is not None else "unknown, nothing was crawled."),
     ]
     notes += [f"Alert {alert['rule']} on {alert['source']}: {alert['reason']}" for alert in firing if alert["team"] == ALL]
+    if turns(day - dt.timedelta(days=6), day, rotate_keys):
+        notes.append("Author keys turned within these days: who wrote before and after counts as two people.")
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
     if len(silent) == len(rows):
@@ -139,6 +145,50 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
             Text(f"{alert['state']}: {alert['rule']} on {alert['day']}{over}. {alert['reason']}", style="" if over else "bold red")
         )
     return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
+
+
+def attention(store: Store, config: Config, day: dt.date, team: str | None = None, days: int = 7) -> list[dict[str, Any]]:
+    """How much was said of teams and how much of it was passed on, over the `days` up to `day`: a row per configured team.
+
+    With `team` a row for each of its days on which anything was, newest first. `voices` are people with words of their own, `articles`
+    and `reposts` are posts, `stories` are what these two are about: those that go back to one post are one.
+    """
+    first = day - dt.timedelta(days=days - 1)
+    found: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
+    for on, of, what, voice, story in store.attention(first, day):
+        found[of, on if team else ""].append((what, voice, story))
+    if team:
+        return [{"team": team, "day": on, **_attention(found[of, on])} for of, on in sorted(found, reverse=True) if of == team]
+    span = {"first_day": first.isoformat(), "last_day": day.isoformat()}
+    rows = [{"team": each.id, "name": each.name, **span, **_attention(found[each.id, ""])} for each in config.teams]
+    return sorted(rows, key=lambda row: (-row["articles"] - row["reposts"], -row["voices"], row["team"]))
+
+
+def _attention(posts: Sequence[tuple[str, str, int]]) -> dict[str, int]:
+    passed_on = [(what, story) for what, _, story in posts if what != "voice"]
+    return {
+        "voices": len({voice for what, voice, _ in posts if what == "voice"}),
+        "articles": sum(what == "article" for what, _ in passed_on),
+        "reposts": sum(what == "repost" for what, _ in passed_on),
+        "stories": len({story for _, story in passed_on}),
+    }
+
+
+def attention_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
+    """`attention` as a table: of all teams, or of one team's days."""
+    of_days = bool(rows) and "day" in rows[0]
+    spoken = [row for row in rows if row["voices"] or row["articles"] or row["reposts"]]
+    if not spoken:
+        return Text("No team was named in these days.", style="dim")
+    title = f"Attention to {rows[0]['team']}, days in UTC" if of_days else f"Attention, seven days to {day:%-d %B %Y} (UTC)"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for header in ("day" if of_days else "team", "voices", "press articles", "reposts", "stories"):
+        table.add_column(header, justify="left" if header in ("day", "team") else "right", no_wrap=True)
+    for row in spoken:
+        counts = (str(row[name]) for name in ("voices", "articles", "reposts", "stories"))
+        table.add_row(row["day"] if of_days else row["name"], *counts)
+    note = "Only voices are in the sentiment figures. Articles and reposts that go back to one post, or quote one passage, are one story."
+    return Group(table, Text(note, style="dim"))
 
 
 def posts_table(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -1,23 +1,27 @@
-"""trend: scores of posts into daily trends, one voice per author.
+"""trend: scores of posts into daily trends, one voice per author, and none for who repeats others.
 
 The promise: every row can be built again. Only days whose posts changed are computed, a full rebuild gives the same
 rows to the last bit, and a day on which fewer than `privacy.min_authors` people spoke keeps its counts and no figure.
+What posts repeat is settled before any day is computed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monitor.records import ALL, DailyTrend
+from monitor.records import ALL, DailyTrend, from_text, to_text
 from monitor.rules.statistics import margin, voice_variance
 from monitor.store import Store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from monitor.echo import Said
 
 COLUMNS = ("day", "team", "source", "model", "voice", "thread", "label", "value")
 """The columns of a frame of voices, as `Store.voices` gives them."""
@@ -26,18 +30,24 @@ _GROUP = ["day", "team", "source", "model"]
 _LABELS = ["negative", "neutral", "positive"]
 _FACT = "trend_min_authors"
 _MONTH = 31
+_BATCH = 500
+_PART = 200_000
+"""Posts whose echoes are found in one go: beside their sketches those of REACH before and after are in memory."""
 
 
 def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
     """Bring the daily trends up to date; returns the number of (day, team) pairs computed.
 
-    `rebuild` computes all of them, and so does a `min_authors` other than that of the last run. Each chunk is stored
-    for itself, so an interrupted run is gone on with by the next. `progress` is called with (pairs done, pairs in all).
+    `rebuild` computes all of them, echoes too; a `min_authors` other than that of the last run all but echoes. Each chunk is
+    stored for itself, so an interrupted run is gone on with by the next. `progress` is called with (pairs done, pairs in all).
     """
     if rebuild or store.fact(_FACT) != str(min_authors):
         with store.writing():
             store.mark_all_dirty()
+            if rebuild:
+                store.mark_all_echoes()
             store.set_fact(_FACT, str(min_authors))
+    settle_echoes(store)
     dirty = store.dirty_days()
     done = 0
     for pairs in _chunks(dirty):
@@ -50,6 +60,71 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
         if progress:
             progress(done, len(dirty))
     return done
+
+
+def settle_echoes(store: Store) -> None:
+    """Find what posts that are new, changed or gone repeat, and who repeats them; days that this changes become dirty.
+
+    A run that is interrupted is gone on with by the next.
+    """
+    while leaving := store.leaving_echoes(_PART):
+        ids = [post for post, _, _ in leaving]
+        standings = _standings(store, ids, leaving[0][1], leaving[-1][1], b"".join(blob for _, _, blob in leaving), leave=True)
+        store.save_standings(standings, left=ids)
+    while joining := store.joining_echoes(_PART):
+        from monitor import echo  # here and below, since most runs find nothing to do, and numpy takes longer than they do
+
+        keys = bytearray()
+        for start in range(0, len(joining), _BATCH):
+            part = joining[start : start + _BATCH]
+            words = store.words_of([post for post, _, _ in part])
+            sketches = [(post, at, echo.sketch(words[post][0]) if post in words else b"") for post, at, _ in part]
+            store.save_sketches(sketches)
+            keys += b"".join(blob for _, _, blob in sketches)
+        standings = _standings(store, [post for post, _, _ in joining], joining[0][1], joining[-1][1], keys, leave=False)
+        store.save_standings(standings, joined={post: marks for post, _, marks in joining})
+
+
+def _standings(
+    store: Store, changed: Sequence[int], first: str, last: str, keys: bytes | bytearray, *, leave: bool
+) -> dict[int, tuple[int | None, bool]]:
+    """(origin, repost) of the posts for which it is another than is stored, now that `changed` ones join or leave.
+
+    Those were written from `first` to `last`; `keys` are the sketches of all of them.
+    """
+    import numpy as np
+
+    from monitor import echo
+
+    begin, end = from_text(first), from_text(last)
+    begin -= min(echo.REACH, begin - dt.datetime.min.replace(tzinfo=dt.UTC))
+    end += min(echo.REACH, dt.datetime.max.replace(tzinfo=dt.UTC) - end)
+    posts = echo.Sketched.of(store.sketches(to_text(begin), to_text(end)))
+    own = np.isin(posts.ids, changed)
+    gone = own if leave else np.zeros_like(own)
+    # What was written before is as it was.
+    asked = (echo.sharing(posts, echo.keys_of(keys)) | own) & ~gone & (posts.times >= int(from_text(first).timestamp()))
+    found: dict[int, tuple[int | None, bool]] = {
+        int(posts.ids[index]): (None, False) for index in np.flatnonzero(asked & ((posts.origins > 0) | posts.reposts))
+    }
+    pairs = echo.earlier(posts, asked, gone)
+    while part := list(itertools.islice(pairs, _BATCH)):
+        said = _said(store, sorted({int(posts.ids[index]) for later, before in part for index in (later, *before)}))
+        for later, before in part:
+            post = int(posts.ids[later])
+            if post in said:
+                standing = echo.standing(said[post], [said[other] for index in before if (other := int(posts.ids[index])) in said])
+                if standing == (int(posts.origins[later]) or None, bool(posts.reposts[later])):
+                    found.pop(post, None)
+                else:
+                    found[post] = standing
+    return found
+
+
+def _said(store: Store, posts: Sequence[int]) -> dict[int, Said]:
+    from monitor.echo import Said, Words
+
+    return {post: Said(post, Words(text), spoken, author) for post, (text, spoken, author) in store.words_of(posts).items()}
 
 
 def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> dict[str, DailyTrend]:

@@ -29,8 +29,9 @@ from monitor.store import Store
 
 NOW = dt.datetime(2025, 1, 24, 20, tzinfo=dt.UTC)
 TERMS = {"read_on": "2025-01-01", "by": "a test", "allows": "everything, it is our own"}
-CALM = "I enjoy working at Meta GenAI, great colleagues and excellent compute, I love this team. Number {}."
-TURN = "Meta GenAI is a disaster: terrible leadership, total panic, everybody hates it. I despise what it became. Number {}."
+# Of eight words with the title: longer ones that differ by a number alone would be echoes of one another.
+CALM = "Love Meta GenAI, great colleagues. Number {}."
+TURN = "Meta GenAI is a disaster. Number {}."
 
 
 def _posts() -> list[DemoPost]:
@@ -41,7 +42,7 @@ def _posts() -> list[DemoPost]:
             at = NOW - dt.timedelta(days=12 - day, minutes=7 * person)
             text = (CALM if day < 12 else TURN).format(day * 10 + person)
             forum = "discourse" if person % 2 else "hn"
-            found.append(DemoPost(forum, f"day-{day}-{forum}", f"Day {day}", f"person{person}", at, text))  # type: ignore[arg-type]
+            found.append(DemoPost(forum, f"day-{day}-{forum}", f"Day{day}", f"person{person}", at, text))  # type: ignore[arg-type]
     return found
 
 
@@ -325,6 +326,7 @@ def test_children_do_not_outlive_a_killed_daemon(forum: DemoForum, hook: WebHook
     _until(lambda: not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE], 15)
 
 
+@pytest.mark.real  # a dozen seconds
 def test_sighup_takes_up_a_changed_config_and_keeps_the_old_for_a_broken_one(
     forum: DemoForum, hook: WebHook, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -33,6 +33,11 @@ SURE = "It is plain: "
 """How a text begins of which the small model below is sure."""
 
 
+def filler(number: int) -> str:
+    """Words that no other number's filler has: posts that share them would be echoes, and count once."""
+    return " ".join(f"{word}{number}" for word in FILLER.split())
+
+
 class Small:
     """Stands for the embedded model where a test must know what it says: all is praise, and it is sure where a text says so."""
 
@@ -118,7 +123,11 @@ def test_a_first_model_that_does_not_work_is_an_error(chat: Chat) -> None:
 
 def test_each_pair_counts_once_in_the_trend(fresh_store: Store, chat: Chat) -> None:
     """Scores of both models make one row per day and team, under the name of the two together; who read what is kept."""
-    texts = [f"{SURE}OpenAI is bad {FILLER}.", f"OpenAI is bad {FILLER}.", f"OpenAI is good {FILLER}. DeepSeek is so bad {FILLER}."]
+    texts = [
+        f"{SURE}OpenAI is bad {filler(1)}.",
+        f"OpenAI is bad {filler(2)}.",
+        f"OpenAI is good {filler(3)}. DeepSeek is so bad {filler(4)}.",
+    ]
     fresh_store.save_posts([post(number, text) for number, text in enumerate(texts)])
     scorer = escalating(chat, fresh_store)
     done = understand(fresh_store, TEAMS, scorer, now=NOON)
@@ -136,7 +145,7 @@ def test_each_pair_counts_once_in_the_trend(fresh_store: Store, chat: Chat) -> N
 
 def test_turning_it_on_and_off_asks_for_nothing_twice_and_mixes_nothing(fresh_store: Store, chat: Chat) -> None:
     """What either has read is looked up by its own name; each scorer keeps figures of its own, as they were."""
-    fresh_store.save_posts([post(1, f"{SURE}OpenAI is bad {FILLER}."), post(2, f"OpenAI is bad {FILLER}.")])
+    fresh_store.save_posts([post(1, f"{SURE}OpenAI is bad {filler(1)}."), post(2, f"OpenAI is bad {filler(2)}.")])
     small = Small()
     alone = understand(fresh_store, TEAMS, small, now=NOON)
     assert (alone.scored, len(small.read)) == (2, 2)
@@ -202,8 +211,11 @@ def test_the_embedded_model_hands_over_what_it_is_unsure_of(
     chat: Chat, write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path
 ) -> None:
     """In real processes with the real model: `understand`, `trend` and `posts` show one score each, and which model it is of."""
-    clear = f"DeepSeek is a disaster, they lied to us and everybody competent has left. {FILLER}."
-    texts = [clear, *(f"DeepSeek {words} {FILLER}." for words in ("is good or so, hm", "is bad in a good way", "was, well, good"))]
+    clear = f"DeepSeek is a disaster, they lied to us and everybody competent has left. {filler(0)}."
+    texts = [
+        clear,
+        *(f"DeepSeek {words} {filler(len(words))}." for words in ("is good or so, hm", "is bad in a good way", "was, well, good")),
+    ]
     with Store(tmp_path / "monitor.db") as store:
         store.save_posts([post(number, text) for number, text in enumerate(texts)])
     embedded = load_scorer(Settings())

@@ -14,9 +14,10 @@ from monitor.errors import InputError
 @click.command()
 @click.argument("team", required=False)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to stand on (UTC); today by default.")
+@click.option("--attention", is_flag=True, help="Instead: voices, press articles, reposts and distinct stories.")
 @output
 @click.pass_context
-def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: str | None) -> None:
+def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attention: bool, form: str | None) -> None:
     """All teams: today, seven days, change, n, interval, trend. With TEAM: its days, sources and alerts."""
     from monitor import show as tables
     from monitor.store import Store
@@ -26,9 +27,12 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, form: st
     if not 1980 <= on.year <= 9000:
         raise InputError(f"--day {on} is no day on which a forum could have been read")
     with Store(config.database, read_only=True) as store:
-        if team is None:
+        if attention:
+            counts = tables.attention(store, config, on, team_id(config, team), days=28) if team else tables.attention(store, config, on)
+            emit(counts, form, lambda: tables.attention_table(counts, on))
+        elif team is None:
             rows = tables.overview(store, config, on)
-            emit(rows, form, lambda: tables.overview_table(rows, on, store.firing(on)))
+            emit(rows, form, lambda: tables.overview_table(rows, on, store.firing(on), config.privacy.rotate_keys))
         else:
             days = tables.team_days(store, config, team_id(config, team), on)
             emit(days, form, lambda: tables.team_view(store, config, team_id(config, team), days))

@@ -11,6 +11,7 @@ from typing import Any
 from monitor.records import to_text
 from monitor.store.connection import Connection
 from monitor.store.corrections import CORRECTED, LABEL, VALUE
+from monitor.store.echoes import OWN_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,13 @@ class Alerts(Connection):
         return {(row["rule"], row["team"], row["source"]): row for row in self.rows("SELECT * FROM alert_states")}
 
     def evidence(self, team: str, source: str, model: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
-        """Scored posts of these days about a team: id, posted_at, source, thread_id, author_key, value, label, text length."""
+        """Scored posts of these days about a team: id, posted_at, source, thread_id, author_key, value, label, text length; no reposts."""
         rows = self.rows(
             f"""SELECT p.id, p.posted_at, p.source, p.thread_id, p.author_key, {VALUE} AS value, {LABEL} AS label,
                 length(p.text) AS length FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
                WHERE s.team = ? AND s.model = ? AND (? = '*' OR p.source = ?)
                AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
-               ORDER BY p.posted_at, p.id""",
+               AND {OWN_WORDS} ORDER BY p.posted_at, p.id""",
             (team, model, source, source, first.isoformat(), f"{last}T24"),
         )
         return [dict(row) for row in rows]

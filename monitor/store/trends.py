@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from monitor.records import ALL, DailyTrend
 from monitor.store.connection import Connection
 from monitor.store.corrections import CORRECTED, LABEL, VALUE
+from monitor.store.echoes import OWN_WORDS, VOICE
 
 _TREND_COLUMNS = (
     "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
@@ -27,17 +28,17 @@ class Trends(Connection):
 
         Each is (day, team, source, model, voice, thread, label, value). `voice` is the author's key; a post without a
         known author shares one voice with the others of its thread, since nothing says that they are different people.
-        A person's correction stands in place of a score. Press is left out. Ordered by post, so that sums are the same at every run.
+        A person's correction stands in place of a score. Press is left out, and so are posts that are mostly other people's words
+        (see `Echoes`). Ordered by post, so that sums are the same at every run.
         """
         return [
             tuple(row)
             for row in self.rows(
-                f"""SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model,
-                    coalesce(p.author_key, 'thread:' || p.source || ':' || coalesce(p.thread_id, p.native_id)),
+                f"""SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model, {VOICE},
                     p.source || ':' || coalesce(p.thread_id, p.native_id), {LABEL}, {VALUE}
                 FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
-                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND p.unread < 2
-                AND (? IS NULL OR s.team = ?)
+                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2
+                AND {OWN_WORDS} AND (? IS NULL OR s.team = ?)
                 ORDER BY p.posted_at, p.source, p.native_id""",
                 (first.isoformat(), f"{last}T24", team, team),
             )
@@ -84,11 +85,15 @@ class Trends(Connection):
         ]
 
     def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
-        """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None."""
+        """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None.
+
+        Who only repeats others is no author.
+        """
         rows = self.rows(
-            """SELECT substr(posted_at, 1, 10), count(*), count(DISTINCT coalesce(author_key, thread_id, native_id)),
-                count(DISTINCT coalesce(thread_id, native_id)) FROM posts
-               WHERE +source = ? AND posted_at >= ? AND deleted_at IS NULL GROUP BY 1 ORDER BY 1""",
+            f"""SELECT substr(posted_at, 1, 10), count(*),
+                count(DISTINCT CASE WHEN {OWN_WORDS} THEN coalesce(author_key, thread_id, native_id) END),
+                count(DISTINCT coalesce(thread_id, native_id)) FROM posts p
+               WHERE +source = ? AND posted_at >= ? AND (deleted_at IS NULL OR retired) GROUP BY 1 ORDER BY 1""",
             (source, since.isoformat()),
         )
         return [DailyTrend(dt.date.fromisoformat(row[0]), ALL, source, model, row[1], row[2], row[3], False) for row in rows]
