@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from monitor import explain, rules
 from monitor.config import Config, Rule
 from monitor.errors import MonitorError
+from monitor.privacy import suppressed
 from monitor.records import ALL, AlertState, DailyTrend
 from monitor.rules import Verdict
 from monitor.store import Step, Store
@@ -130,7 +131,7 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
     for key, rule in series.items():
         state = stored.get(key) or State("normal", today, None)
         states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
-    histories = _histories(store, series, states, today)
+    histories = _histories(store, series, states, today, config.privacy.min_authors)
     steps, failed = [] if keep_unwatched else _unwatched(stored, series, config, today), []
     for key, rule in series.items():
         try:
@@ -187,7 +188,9 @@ def _open_day(config: Config, source: str, now: dt.datetime) -> dt.date:
     return (now.astimezone(dt.UTC) - dt.timedelta(seconds=wait)).date()
 
 
-def _histories(store: Store, series: Mapping[Key, Rule], states: Mapping[Key, State], today: dt.date) -> dict[Key, list[DailyTrend]]:
+def _histories(
+    store: Store, series: Mapping[Key, Rule], states: Mapping[Key, State], today: dt.date, min_authors: int
+) -> dict[Key, list[DailyTrend]]:
     """The days that each series needs, up to today. A day without a post is zeros once its source has had any post."""
     model = store.model
     first = {}
@@ -196,7 +199,8 @@ def _histories(store: Store, series: Mapping[Key, Rule], states: Mapping[Key, St
         begins = min(state.since if state.name in _BREACHED else today, state.checked_day or today)
         first[key] = begins - dt.timedelta(days=rule.baseline_days + rule.for_)
     since = min(first.values(), default=today)
-    rows = store.trends(model=model, since=since) if series else []
+    # An alert on one source beside the figures of all would tell those of a source that is withheld.
+    rows = suppressed(store.trends(model=model, since=since), min_authors) if series else []
     for source in sorted({key[2] for key in series if key[1] == ALL}):
         rows += store.volumes(source, model, since)
     spoken = {(row.team, row.source, row.day): row for row in rows}

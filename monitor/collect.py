@@ -4,7 +4,7 @@ The promise: every crawl that began is closed with its counts and a reason, and 
 that was due; only then does its cursor move on, so that what was missed is read again. A spider is named, never imported.
 
 The reasons: finished; failed (something due could not be read); timed out; stopped (SIGTERM, Ctrl-C); and, by the site's
-own word, disallowed (robots.txt, an opt-out header), robots_unreachable, rate_limited, banned.
+own word, disallowed (robots.txt, an opt-out), robots_unreachable, rate_limited (also by our own budget), banned (a wall).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import asyncio
 import contextlib
 import datetime as dt
 import importlib
+import itertools
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from scrapy import signals
@@ -28,14 +28,20 @@ from twisted.internet.error import ReactorNotRunning
 from monitor import __version__, clock
 from monitor.config import Config, Source, is_loopback_only
 from monitor.errors import CrawlError, MonitorError
-from monitor.privacy import author_key, load_key
+from monitor.privacy import author_key, hiding, load_keys
+from monitor.records import Gone, Post
 from monitor.store import Counts, Store
 
 GRACE = 3.0
 """Seconds that requests under way have to end after a stop; then they are abandoned (a long Crawl-delay may hold them)."""
 
-_FIRST_PAGES = 2
-"""Answers after which an attempt has seen enough: robots.txt and the first page."""
+SAMPLE = 5
+"""Posts after which a dry run has seen enough."""
+
+_SAMPLE_PAGES = 10
+"""Answers after which it gives up looking for them: robots.txt, tdmrep.json, and pages, some of which only list threads."""
+
+_SAMPLED = "sampled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,15 @@ class CrawlResult:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a dry run found: how it ended, the first posts, and verdicts on files of hosts as {host: {path: verdict}}."""
+
+    result: CrawlResult
+    posts: list[Post]
+    verdicts: dict[str, dict[str, str]]
+
+
 def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> CrawlResult:
     """Crawl `source` from where its last crawl stopped. To be called once in a process: Scrapy's reactor cannot restart.
 
@@ -58,9 +73,13 @@ def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = 
         began = now()
         crawl_id = store.begin_crawl(source.name, began)
         try:
-            recent = store.recent(source.name, began - dt.timedelta(seconds=source.refresh))
-            key = load_key(config.author_key_file)
-            result, cursor, covered = _crawl(config, source, key, began, cursor=store.cursor(source.name), recent=recent)
+            hide = hiding(
+                load_keys(config.author_key_file, config.privacy.rotate_keys, began.date()),
+                source.name, leaves_out=store.leaves_out, leave_out=store.leave_out, now=began,
+            )  # fmt: skip
+            recent = _to_look_at(store, config, source, began)
+            numbered = {"FORUM_MONITOR_CRAWL": crawl_id}
+            _, result, cursor, covered = _crawl(config, source, hide, began, cursor=store.cursor(source.name), recent=recent, also=numbered)
         except BaseException as error:
             reason = "stopped" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             message = str(error) if isinstance(error, MonitorError) else type(error).__name__
@@ -80,13 +99,30 @@ def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = 
         return result
 
 
-def attempt(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> CrawlResult:
-    """Ask a source for its robots.txt and its first page as a crawl would, and keep nothing: `forum-monitor collect NAME --try`.
+def sample(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> Sample:
+    """Ask a source as a first crawl would, up to its first posts, and keep nothing: `forum-monitor sources test NAME`.
 
     Raises CrawlError as `collect` does, and must likewise be called only once in a process.
     """
-    also = {"ITEM_PIPELINES": {}, "CLOSESPIDER_PAGECOUNT": _FIRST_PAGES}
-    return _crawl(config, source, bytes(32), now(), cursor={}, recent=[], also=also)[0]
+    posts: list[Post] = []
+    also = {"ITEM_PIPELINES": {}, "FORUM_MONITOR_DATABASE": "", "CLOSESPIDER_PAGECOUNT": _SAMPLE_PAGES}
+    crawler, result, _, _ = _crawl(
+        config, source, lambda name, _: author_key(bytes(32), source.name, name), now(), cursor={}, recent=[], also=also, into=posts
+    )
+    return Sample(result, posts, {host: dict(verdicts) for host, verdicts in crawler.stats.get_value("verdicts", {}).items()})
+
+
+def _to_look_at(store: Store, config: Config, source: Source, now: dt.datetime) -> list[tuple[str, str, dt.datetime]]:
+    """Stored posts to look at again: three of the young ones, newest first, then one of the older whose time has come, and so on.
+
+    A spider looks at so many and no more, and so gets to both. Two crawls, at least, fall into an older post's time.
+    """
+    within = dt.timedelta(seconds=max(source.refresh, 2 * (source.every or config.schedule.collect)))
+    older = iter(store.older(source.name, now, within))
+    found = []
+    for number, post in enumerate(store.recent(source.name, now - dt.timedelta(seconds=source.refresh)), 1):
+        found += [post, *itertools.islice(older, number % 3 == 0)]
+    return [*found, *older]
 
 
 def user_agent(config: Config) -> str:
@@ -98,14 +134,18 @@ def user_agent(config: Config) -> str:
 def _crawl(
     config: Config,
     source: Source,
-    key: bytes,
+    hide: Callable[..., str],
     began: dt.datetime,
     *,
     cursor: Mapping[str, Any],
     recent: Sequence[tuple[str, str, dt.datetime]],
-    also: Mapping[str, Any] | None = None,
-) -> tuple[CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
-    """The result, the cursor to keep (if any), and the span of post times that was read whole."""
+    also: Mapping[str, Any],
+    into: list[Post] | None = None,
+) -> tuple[Any, CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
+    """The ended crawler, the result, the cursor to keep (if any), and the span of post times that was read whole.
+
+    With a list, `into`, the crawl ends when it holds the first posts.
+    """
     if not config.contact.strip() and not is_loopback_only(source):
         raise CrawlError(
             f"{source.name} is not crawled while contact is empty: write an e-mail address or a page into {config.path.name} "
@@ -121,7 +161,10 @@ def _crawl(
             "DOWNLOAD_DELAY": source.delay,
             "CLOSESPIDER_TIMEOUT": source.time_limit,
             "FORUM_MONITOR_DATABASE": str(config.database),
-            **(also or {}),
+            "FORUM_MONITOR_AGREED": bool(source.terms and source.terms.agreement.strip()),
+            # A host on this machine belongs to whoever runs us, and tests and demos ask it fast.
+            "FORUM_MONITOR_PER_HOUR": source.per_hour if "per_hour" in source.model_fields_set or not is_loopback_only(source) else 0,
+            **also,
         },
         priority="cmdline",
     )
@@ -144,16 +187,32 @@ def _crawl(
         now=began,
         overlap=source.overlap,
         recent=recent,
-        author_key=partial(author_key, key, source.name),
+        author_key=hide,
         kind=source.kind,
     )
+    if into is not None:
+        end = _end_with_sample(crawler, into)
+        crawler.signals.connect(end, signals.item_scraped)
     cut_short = _run(process, crawler, source.time_limit)
     broke = task.exception() if task.done() else None
     if isinstance(broke, MonitorError):
         raise broke
     if broke:
         raise CrawlError(f"the crawl of {source.name} could not begin ({type(broke).__name__}: {broke})") from broke
-    return _judged(source, crawler, cut_short)
+    return crawler, *_judged(source, crawler, cut_short)
+
+
+def _end_with_sample(crawler: Crawler, posts: list[Post]) -> Callable[..., None]:
+    """A handler of items that puts posts into `posts` and ends the crawl with the last one wanted. To be held while it runs."""
+    ending = []
+
+    def take(item: Post | Gone) -> None:
+        if isinstance(item, Post) and len(posts) < SAMPLE:
+            posts.append(item)
+            if len(posts) == SAMPLE:
+                ending.append(asyncio.ensure_future(crawler.engine.close_spider_async(reason=_SAMPLED)))
+
+    return take
 
 
 def _run(process: AsyncCrawlerProcess, crawler: Crawler, time_limit: float) -> str | None:
@@ -204,7 +263,7 @@ def _judged(
         told.append("stopped before its end; what was read is stored")
     elif spider.failures:
         reason = spider.failures[0][0]
-    elif (ended == "finished" and spider.covered) or ended == "closespider_pagecount":  # the latter ends an attempt only
+    elif (ended == "finished" and spider.covered) or ended in (_SAMPLED, "closespider_pagecount"):  # those end a dry run only
         reason = "finished"
     else:
         reason = "failed"

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from monitor.config import Config, Target
 from monitor.errors import DeliveryError
+from monitor.privacy import masked
 from monitor.records import ALL
 from monitor.store import Due, Store
 
@@ -140,9 +141,10 @@ def _one_line(text: str) -> str:
 def excerpt(text: str, length: int) -> str:
     """The beginning of a post on one line, at most `length` characters of it, cut at a word where words have spaces.
 
-    What would call a whole chat room together (`@everyone`) is parted by a zero-width space.
+    Addresses, numbers and handles of people are masked (privacy.masked), and with them what would call a whole chat room
+    together (`@everyone`); what is left of that is parted by a zero-width space.
     """
-    line = _one_line(text)
+    line = masked(_one_line(text))
     if len(line) > length:
         end = length
         while end > 0 and (unicodedata.category(line[end])[0] == "M" or _JOINERS[1] in line[end - 1 : end + 1]):

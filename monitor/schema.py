@@ -35,6 +35,27 @@ def m003_two_models(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m004_manners(db: Database) -> None:
+    """What hosts' own files allow, how often each was asked, and what was decided on each URL of a source's last crawl."""
+    for statement in _MANNERS:
+        db.execute(statement)
+
+
+@migrations()
+def m005_echoes(db: Database) -> None:
+    """Whose words a post repeats. Posts that were understood before are marked, and grouped by the next `trend`."""
+    for statement in _ECHOES:
+        db.execute(statement)
+
+
+@migrations()
+def m006_forgetting(db: Database) -> None:
+    """Who and what is not to be stored again, posts that only count any more, and when a post was last looked at."""
+    for statement in _FORGETTING:
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -172,6 +193,54 @@ _TWO_MODELS = (
         LEFT JOIN corrections c ON c.post_id = s.post_id AND c.team = s.team AND c.text_hash = p.text_hash WHERE p.deleted_at IS NULL""",
 )
 
+_MANNERS = (
+    """CREATE TABLE visits (
+        crawl_id INTEGER NOT NULL REFERENCES crawls (id) ON DELETE CASCADE, position INTEGER NOT NULL, host TEXT NOT NULL,
+        url TEXT NOT NULL, decision TEXT NOT NULL, status INTEGER, reason TEXT NOT NULL, at TEXT NOT NULL,
+        PRIMARY KEY (crawl_id, position)) WITHOUT ROWID""",
+    """CREATE TABLE site_files (
+        host TEXT NOT NULL, path TEXT NOT NULL, text TEXT, verdict TEXT NOT NULL, read_at TEXT NOT NULL, PRIMARY KEY (host, path))""",
+    """CREATE TABLE asked (
+        host TEXT NOT NULL, minute TEXT NOT NULL, requests INTEGER NOT NULL, PRIMARY KEY (host, minute)) WITHOUT ROWID""",
+)
+
+_ECHOES = (
+    # The sketch last, so that SQLite does not read through it for the columns before. No reference to posts: the row of a
+    # post that is gone is needed until those who repeat it have been told.
+    """CREATE TABLE echoes (
+        post_id INTEGER PRIMARY KEY, marks INTEGER NOT NULL DEFAULT 0, posted_at TEXT, origin_id INTEGER,
+        repost INTEGER NOT NULL DEFAULT 0, sketch BLOB)""",
+    """CREATE INDEX echoes_posted_at ON echoes (posted_at)""",
+    """CREATE INDEX echoes_marked ON echoes (post_id) WHERE marks > 0""",
+    """CREATE TRIGGER mentions_came AFTER INSERT ON mentions BEGIN
+        INSERT INTO echoes (post_id) SELECT new.post_id WHERE NOT EXISTS (SELECT 1 FROM echoes WHERE post_id = new.post_id);
+        UPDATE echoes SET marks = marks + 1 WHERE post_id = new.post_id; END""",
+    """CREATE TRIGGER mentions_went AFTER DELETE ON mentions BEGIN
+        UPDATE echoes SET marks = marks + 1 WHERE post_id = old.post_id; END""",
+    """CREATE TRIGGER posts_moved AFTER UPDATE OF posted_at, author_key, kind ON posts
+        WHEN old.posted_at <> new.posted_at OR old.author_key IS NOT new.author_key OR old.kind <> new.kind BEGIN
+        UPDATE echoes SET marks = marks + 1 WHERE post_id = new.id; END""",
+    """INSERT INTO echoes (post_id, marks) SELECT DISTINCT post_id, 1 FROM mentions""",
+)
+
+_FORGETTING = (
+    """ALTER TABLE posts ADD COLUMN looked_at TEXT""",
+    """ALTER TABLE posts ADD COLUMN retired INTEGER NOT NULL DEFAULT 0""",
+    """CREATE TABLE forgotten (
+        source TEXT NOT NULL, kind TEXT NOT NULL, mark TEXT NOT NULL, forgotten_on TEXT NOT NULL,
+        PRIMARY KEY (source, kind, mark)) WITHOUT ROWID""",
+    """DROP VIEW v_coverage""",
+    """CREATE VIEW v_coverage AS
+        WITH counts AS (SELECT substr(posted_at, 1, 10) AS day, source, count(*) AS posts, sum(unread > 0) AS unread
+                        FROM posts WHERE deleted_at IS NULL OR retired GROUP BY 1, 2),
+        days AS (SELECT day, source FROM counts UNION SELECT day, source FROM covered_days
+                 UNION SELECT substr(started_at, 1, 10), source FROM crawls)
+        SELECT days.day, days.source, coalesce(counts.posts, 0) AS posts, coalesce(counts.unread, 0) AS unread,
+            CASE WHEN days.source IN (SELECT source FROM sources) THEN EXISTS (
+                SELECT 1 FROM covered_days d WHERE d.day = days.day AND d.source = days.source) END AS covered
+        FROM days LEFT JOIN counts ON counts.day = days.day AND counts.source = days.source""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
@@ -183,6 +252,7 @@ DESCRIPTIONS: dict[str, str] = {
     "spending": "What asking the model behind scorer.endpoint has cost, per UTC day and model.",
     "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
     "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
+    "echoes": "Whose words a post repeats, for every post that names a team. A repost is no voice and not in the trends.",
     "dirty_days": "Days of a team whose trend has to be computed anew.",
     "crawls": "One row per crawl of a source: what it stored, how it ended, the span of post times it covered, its cursor.",
     "runs": "One row per run of a step: when, and how it ended.",
@@ -192,9 +262,13 @@ DESCRIPTIONS: dict[str, str] = {
     "alert_posts": "The posts that show an alert, in order.",
     "deliveries": "The outbox: one row per event and target.",
     "sources": "Every source that was ever crawled, and the days that its crawls span.",
+    "visits": "What was decided on each URL of each source's last crawl: asked or refused, and why.",
+    "site_files": "What each host's robots.txt and tdmrep.json held when last read, and what followed; a day old it is read anew.",
+    "asked": "Requests made to each host by minute, of the last hours: what sources.per_hour is counted by.",
     "covered_days": "Days of a source that a finished crawl has read.",
+    "forgotten": "Whose posts, and which threads' titles, are not stored again; and which sources were forgotten whole.",
     "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
-    "`leftovers` (since when words that are gone linger in the index).",
+    "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired).",
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
     "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",
@@ -222,9 +296,11 @@ COLUMNS: dict[str, str] = {
     "covered_from": "the oldest post time that the crawl read whole, UTC",
     "covered_to": "the newest, UTC",
     "created_at": "when it came into the outbox, UTC",
+    "crawl_id": "crawls.id",
     "cursor": "where the next crawl goes on, as JSON",
     "date_origin": "`site`, or `fetched` where the site gave no usable date",
     "day": "UTC calendar day",
+    "decision": "`asked`, or `refused`: by the site's rules, its budget, or after it showed that it does not want to be read",
     "deleted": "posts whose words were removed",
     "deleted_at": "when the post's words were removed, UTC; NULL while it lives",
     "edited_at": "when its author last edited it, UTC",
@@ -235,8 +311,10 @@ COLUMNS: dict[str, str] = {
     "fetched_at": "when its present words were fetched, UTC",
     "finish_reason": "`finished`, or why the crawl did not come to its end",
     "fired_at": "when the alert fired, UTC",
+    "forgotten_on": "UTC day",
     "first_day": "the first UTC day that its crawls reached back to",
     "high": "upper end of the 95 % interval",
+    "host": "scheme, name and port",
     "id": "number of the row",
     "input_hash": "tells whether what the model read is unchanged; empty: the model gave no score, and a correction holds its place",
     "key": "the fact's name",
@@ -247,14 +325,18 @@ COLUMNS: dict[str, str] = {
     "language": "ISO 639 code",
     "last_day": "the last UTC day on which it was crawled",
     "lapsed": "1 if the post was reworded since: the correction counts no more, until the person gives it again",
+    "forgotten.kind": "`author`, `title` or `source`",
+    "looked_at": "when an older post was last looked at again, UTC; NULL: not since `fetched_at`",
     "low": "lower end of the 95 % interval",
+    "mark": "a hash of what is not to come back, which tells nothing of it to who does not know it; the name of a source",
     "marks": "how often it was marked",
     "mean": "mean of the voices' values, -1..1",
     "message": "what went wrong, in a sentence",
+    "minute": "when it began, UTC",
     "model": "name@revision of the sentiment model, or of the two that take turns (scorer.escalate_below); figures never mix two of these",
     "model_label": "the model's own label; NULL: it gave none to the present words",
     "model_value": "the model's own value, -1..1",
-    "native_id": "the post's id on its site",
+    "native_id": "the post's id on its site; `hidden:` and a hash of it where the post was forgotten or retired",
     "negative": "probability, 0..1",
     "negative_share": "share of voices, 0..1",
     "neutral": "probability, 0..1",
@@ -262,36 +344,46 @@ COLUMNS: dict[str, str] = {
     "new": "posts not known before",
     "next_attempt_at": "not tried again before, UTC",
     "note": "why, in the person's words",
+    "origin_id": "posts.id of the earlier post that holds most of this one; NULL: none is known",
     "outcome": "`ok`, `failed`, `stopped` or `killed`; NULL while it goes on",
     "parent_id": "native_id of the post it answers",
+    "path": "/robots.txt or /.well-known/tdmrep.json",
     "position": "its place in the message, from 0",
+    "visits.position": "its place in the crawl, from 0",
     "positive": "probability, 0..1",
     "positive_share": "share of voices, 0..1",
     "post_id": "posts.id",
     "posted_at": "when it was posted, UTC",
     "posts": "number of posts",
+    "read_at": "when it was read, or could not be, UTC",
     "read_by": "name@revision of the very model that gave the score, which of two that take turns it was; NULL: a correction alone",
     "reason": "why, in a sentence",
+    "visits.reason": "why it was refused, not answered, or its answer not used; empty where all went well",
     "rejected": "entries of the site that are no usable posts",
+    "repost": "1 if most of its words were first said by other people, else 0",
     "requests": "requests made",
     "resolved_at": "when the alert was over, UTC",
     "resolved_day": "the UTC day that ended it",
+    "retired": "1 if its words, address and author went by privacy.retention, and it still counts in its day's figures",
     "rule": "the rule's id in config.yaml",
     "scored_at": "UTC",
     "sent": "messages sent",
     "sent_at": "when it went out, UTC",
     "since": "the UTC day on which the state began",
+    "sketch": "hashes of some of its words, by which posts to compare are found; empty: too short; NULL: not made yet",
     "source": "the source's name in config.yaml, or of an import; `*` is all together",
     "start": "offset of the mention's first character (Unicode code points)",
     "started_at": "UTC",
     "state": "`normal`, `pending`, `firing` or `resolved`",
     "deliveries.state": "`due`, `sending`, `sent` or `failed` (given up)",
+    "status": "the answer's HTTP status; NULL: there was none",
     "step": "collect, understand, trend, alert, deliver, ...",
     "streak": "days in a row toward the next state",
     "sufficient": "1 if there were enough authors for figures",
     "target": "the target's name; never its URL, which may hold a password",
     "team": "the team's id in config.yaml",
     "text": "the author's own words; those of a post that opens a thread begin with its title",
+    "site_files.text": "the file; empty: there is none; NULL: it could not be read",
     "text_hash": "tells whether the text is unchanged",
     "corrections.text_hash": "posts.text_hash of the words that the person read",
     "thread_id": "the thread's id on its site",
@@ -305,10 +397,12 @@ COLUMNS: dict[str, str] = {
     "v_coverage.unread": "posts not yet understood",
     "unsent": "messages that wait, or were given up",
     "url": "the post's address",
+    "visits.url": "what was to be asked, without query and password",
     "value": "positive - negative, -1..1",
     "alerts.value": "what the rule judged, in its own unit",
     "v_alerts.value": "what the rule judged, in its own unit",
     "meta.value": "the fact",
+    "verdict": "what follows from it, in words",
     "variance": "variance of one voice's value",
 }
 """What a column holds: `column`, or `table.column` where the same word means something else there."""

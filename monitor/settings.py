@@ -33,6 +33,17 @@ def _day(value: object) -> object:
     return value
 
 
+def _whole_days(value: object) -> int:
+    match = re.fullmatch(r"\s*(\d{1,5})\s*d\s*", value) if isinstance(value, str) else None
+    days = int(match[1]) if match else 0
+    if not 1 <= days <= 36_500:
+        raise ValueError("write whole days, such as 90d or 730d")
+    return days
+
+
+Days = Annotated[int, BeforeValidator(_whole_days)]
+
+
 class Alias(Section):
     """One way in which a team is named. A plain string in config.yaml is `{text: ...}`."""
 
@@ -72,6 +83,9 @@ class Terms(Section):
     by: str = Field(min_length=1)
     allows: str = Field(min_length=1)
     note: str = ""
+    agreement: str = Field(default="", max_length=500)
+    """What the site has granted you by name, such as the approval of your API application. A type that reads an API by such a grant
+    (reddit) then asks that API whatever robots.txt says to crawlers; no other type and no page is concerned."""
 
     @field_validator("read_on")
     @classmethod
@@ -94,10 +108,14 @@ class Source(Section):
     time_limit: Seconds = 1200.0
     delay: Annotated[float, BeforeValidator(_pause)] = Field(default=1.0, le=600)
     """Time between two requests to one host; a longer Crawl-delay in robots.txt wins."""
+    per_hour: int = Field(default=600, ge=1, le=1_000_000)
+    """Requests to one host within an hour, over all crawls. Where it is not written, a source on this machine has no such budget."""
     overlap: Seconds = 3600.0
     """How far behind its cursor a crawl looks again, for posts that came late."""
     refresh: Seconds = 172800.0
-    """Posts younger than this are looked at again for edits and deletions."""
+    """Posts younger than this are looked at again by every crawl, for edits and deletions; later once more at 4, 8, 16 and 30 days."""
+    retention: Days | None = None
+    """Days after which posts lose their words, addresses and authors, as the site's terms ask; without it `privacy.retention`."""
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     terms: Terms | None = None
     """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
@@ -262,6 +280,13 @@ class Privacy(Section):
     """32 random bytes that author names are hashed with; without it `<database>.key`, made at first use, mode 0600."""
     excerpt: int = Field(default=200, ge=0, le=1000)
     """Characters of a post that an alert may quote; 0 quotes none."""
+    rotate_keys: Days | None = None
+    """Days after which authors get other keys, so that what one wrote before and after is not linked; without it keys stay.
+
+    Off by default, since a figure over days on both sides of a turn counts a person twice, and it cannot be taken back.
+    """
+    retention: Days | None = None
+    """Days after which posts lose their words, addresses and authors; their days' figures stay. Without it they are kept."""
 
 
 class Schedule(Section):

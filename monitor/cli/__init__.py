@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from monitor import __version__
-from monitor.cli import judging, reading, steps
+from monitor.cli import forgetting, judging, reading, sources, steps
 from monitor.cli.around import is_child
 from monitor.errors import MonitorError
 
@@ -75,7 +75,8 @@ def _stop_with_daemon() -> None:
 for _command in (
     steps.demo, steps.init, steps.check, steps.doctor,
     steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
-    reading.show, reading.posts, reading.query,
+    reading.show, reading.posts, reading.query, sources.sources,
     judging.score, judging.correct, judging.corrections, judging.evaluate,
+    forgetting.forget,
 ):  # fmt: skip
     main.add_command(_command)
