@@ -1,4 +1,4 @@
-"""Posts that the operator lawfully holds, from JSON lines or CSV (plain or gzipped), into the store as they are.
+"""Posts that the operator lawfully holds, from JSON lines or CSV (plain or gzipped) or saved pages, into the store as they are.
 
 The promise: a broken line costs that line alone, and is named with its number and the reason; every other one is
 stored, and the same file again changes nothing. Of two lines with one id the last wins. Texts are taken as plain text:
@@ -9,6 +9,7 @@ Fields, by any of these names in any case: id, native_id | text, body, content |
 created_at, posted_at, date, time | thread_id | parent_id | language, lang | kind. Only a text or a title is needed.
 Without an id the address, else text and date together, tell a post from others. A time is ISO 8601 (UTC where it names
 no zone) or seconds or milliseconds since 1970; a post without a usable one is kept under the time of the import.
+Saved pages, and folders of them, are read by monitor/pages.py.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 from monitor.errors import InputError
-from monitor.privacy import author_key
+from monitor.pages import Reading, Rejected, is_pages, read_pages
 from monitor.records import Kind, Post, clean, text_hash
 from monitor.store import Counts, Store
 
@@ -62,13 +64,6 @@ _EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)  # before the first forums: a
 _UNDECODED = re.compile("[\udc80-\udcff]")  # how Python's `surrogateescape` marks a byte that is not of the encoding
 
 
-class Rejected(NamedTuple):
-    """A line that is no post: its number, from 1, and the reason in a sentence that quotes nothing of it."""
-
-    line: int
-    reason: str
-
-
 @dataclass(slots=True)
 class ImportResult:
     """What an import did. `note` says in sentences what is to be known of the file as a whole; empty when nothing is."""
@@ -78,13 +73,15 @@ class ImportResult:
     note: str = ""
 
 
-def read(path: Path, source: str, *, key: bytes, now: dt.datetime, kind: Kind = "import") -> Iterator[Post | Rejected]:
-    """The posts and the broken lines of a file (`-`: JSON lines from standard input), in order.
+def read(
+    path: Path, source: str, *, hide: Callable[..., str], now: dt.datetime, kind: Kind = "import", reading: Reading | None = None
+) -> Iterator[Post | Rejected]:
+    """The posts and the broken lines of a file (`-`: JSON lines from standard input), or of saved pages, in order.
 
-    `key` hides the authors (privacy.load_key). InputError when the file cannot be read at all.
+    `hide` makes a key of an author's name and the time of the post (privacy.hiding). InputError when the file cannot be read at all.
     """
-    with _opened(path) as file:
-        yield from _read(file, path, source, key, now, kind, _encoding(file, path))
+    with _items(path, source, hide, now, kind, reading) as (items, _):
+        yield from items()
 
 
 def check_source(source: str) -> None:
@@ -98,9 +95,10 @@ def import_file(
     path: Path,
     source: str,
     *,
-    key: bytes,
+    hide: Callable[..., str],
     now: dt.datetime,
     kind: Kind = "import",
+    reading: Reading | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportResult:
     """Store a file's posts, 500 at a time, and say what became of them. `progress` is called with (posts done, posts in all).
@@ -109,18 +107,17 @@ def import_file(
     """
     check_source(source)
     result = ImportResult()
-    with _opened(path) as file:
-        encoding = _encoding(file, path)
+    with _items(path, source, hide, now, kind, reading) as (items, encoding):
         # The first reading finds repeated ids: were an earlier line stored too, each import would change the post twice.
         last: dict[str, int] = {}
         total = 0
-        for item in _read(file, path, source, key, now, kind, encoding):
+        for item in items():
             if isinstance(item, Rejected):
                 result.rejected.append(item)
             else:
                 last[item.native_id] = total
                 total += 1
-        posts = (item for item in _read(file, path, source, key, now, kind, encoding) if isinstance(item, Post))
+        posts = (item for item in items() if isinstance(item, Post))
         kept = ((number, post) for number, post in enumerate(posts) if last[post.native_id] == number)
         undated = 0
         while batch := list(itertools.islice(kept, BATCH)):
@@ -132,7 +129,8 @@ def import_file(
     if encoding != "utf-8":
         notes.append("The file is not UTF-8 and was read as Windows-1252: look whether accents came out right.")
     if repeated := total - len(last):
-        notes.append(f"{repeated} lines bear the id (or, without one, the address) of a later line, which replaced them.")
+        what = "posts" if is_pages(path) else "lines"
+        notes.append(f"{repeated} {what} bear the id (or, without one, the address) of a later one, which replaced them.")
     if undated:
         notes.append(f"{undated} posts bear no usable date, and are kept under the time of the import.")
     result.note = " ".join(notes)
@@ -140,6 +138,21 @@ def import_file(
 
 
 # ---- files and lines -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _items(
+    path: Path, source: str, hide: Callable[..., str], now: dt.datetime, kind: Kind, reading: Reading | None
+) -> Iterator[tuple[Callable[[], Iterator[Post | Rejected]], str]]:
+    """What gives the posts and what is none, as often as it is called; and the encoding of lines."""
+    if is_pages(path):
+        yield partial(read_pages, path, source, reading or Reading(), hide=hide, now=now, kind=kind), "utf-8"
+        return
+    if reading not in (None, Reading()):
+        raise InputError(f"{path} is no saved page: --profile, --url, --timezone and --day-first are for pages")
+    with _opened(path) as file:
+        encoding = _encoding(file, path)
+        yield partial(_read, file, path, source, hide, now, kind, encoding), encoding
 
 
 @contextlib.contextmanager
@@ -296,7 +309,9 @@ def _not_utf8(number: int, mark: str) -> Rejected:
 # ---- rows to posts -------------------------------------------------------------------------------------------------
 
 
-def _read(file: BinaryIO, path: Path, source: str, key: bytes, now: dt.datetime, kind: Kind, encoding: str) -> Iterator[Post | Rejected]:
+def _read(
+    file: BinaryIO, path: Path, source: str, hide: Callable[..., str], now: dt.datetime, kind: Kind, encoding: str
+) -> Iterator[Post | Rejected]:
     ending = Path(path.name.casefold().removesuffix(".gz")).suffix
     if str(path) == "-" or ending in {".jsonl", ".ndjson", ".json"}:
         rows = _json_rows(_lines(file, encoding), path)
@@ -304,13 +319,14 @@ def _read(file: BinaryIO, path: Path, source: str, key: bytes, now: dt.datetime,
         rows = _csv_rows(_lines(file, encoding), path)
     else:
         raise InputError(
-            f"{path} is neither JSON lines nor CSV by its ending: name it .jsonl or .csv (and .gz after that if it is gzipped)"
+            f"{path} is neither JSON lines nor CSV by its ending, nor a saved page: name it .jsonl or .csv (and .gz after that if it is "
+            "gzipped), .html or .mhtml"
         )
     for row in rows:
-        yield row if isinstance(row, Rejected) else _post(*row, source, key, now, kind)
+        yield row if isinstance(row, Rejected) else _post(*row, source, hide, now, kind)
 
 
-def _post(line: int, row: Mapping[str, object], source: str, key: bytes, now: dt.datetime, kind: Kind) -> Post | Rejected:
+def _post(line: int, row: Mapping[str, object], source: str, hide: Callable[..., str], now: dt.datetime, kind: Kind) -> Post | Rejected:
     """A row as a post, or why it is none."""
     plain = {_plain(name): value for name, value in row.items()}
     given = {meaning: [plain[name] for name in names if name in plain] for meaning, names in _NAMES.items()}
@@ -337,7 +353,7 @@ def _post(line: int, row: Mapping[str, object], source: str, key: bytes, now: dt
         parent_id=parent_id,
         title=title or None,
         language=language[0] if language else None,
-        author_key=author_key(key, source, author) if author and author.casefold() not in _NOBODY else None,
+        author_key=hide(author, posted_at or now) if author and author.casefold() not in _NOBODY else None,
         date_origin="site" if posted_at else "fetched",
         kind=cast(Kind, values["kind"]) if values["kind"] in _KINDS else kind,
     )

@@ -14,7 +14,20 @@ from pydantic import BaseModel
 
 from monitor import cli, config
 
-HEAVY = {"scrapy", "twisted", "pandas", "numpy", "onnxruntime", "transformers", "torch", "openai", "altair", "sqlite_utils", "apprise"}
+HEAVY = {
+    "scrapy",
+    "twisted",
+    "pandas",
+    "numpy",
+    "onnxruntime",
+    "transformers",
+    "torch",
+    "openai",
+    "altair",
+    "sqlite_utils",
+    "apprise",
+    "scipy",
+}
 
 
 def _imported(statement: str) -> set[str]:

@@ -27,6 +27,10 @@ NOW = dt.datetime(2025, 1, 31, 12, 0, tzinfo=dt.UTC)
 KEY = b"k" * 32
 
 
+def hide(name: str, *_: object) -> str:
+    return author_key(KEY, "export", name)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "monitor.db") as opened:
@@ -34,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def load(store: Store, path: Path, **options: Any) -> ImportResult:
-    return import_file(store, path, "export", key=KEY, now=NOW, **options)
+    return import_file(store, path, "export", hide=hide, now=NOW, **options)
 
 
 def lines(path: Path, *rows: Any) -> Path:
@@ -46,7 +50,7 @@ def lines(path: Path, *rows: Any) -> Path:
 
 def posts(path: Path) -> list[Post]:
     """The posts of a file that has no broken line."""
-    found = list(read(path, "export", key=KEY, now=NOW))
+    found = list(read(path, "export", hide=hide, now=NOW))
     assert not [item for item in found if isinstance(item, Rejected)]
     return [item for item in found if isinstance(item, Post)]
 
@@ -312,7 +316,7 @@ def test_any_mixture_of_good_and_broken_rows(rows: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x.csv")
         path.write_text(written.getvalue(), encoding="utf-8", newline="")
-        found = list(read(path, "export", key=KEY, now=NOW))
+        found = list(read(path, "export", hide=hide, now=NOW))
     assert [item.line for item in found if isinstance(item, Rejected)] == broken
     assert [(item.native_id, item.text) for item in found if isinstance(item, Post)] == good
 
@@ -388,7 +392,7 @@ def test_a_source_needs_a_plain_name(store: Store, tmp_path: Path) -> None:
     path = lines(tmp_path / "x.jsonl", {"text": "a"})
     for name in ("*", "", "My export"):
         with pytest.raises(InputError, match="cannot name a source"):
-            import_file(store, path, name, key=KEY, now=NOW)
+            import_file(store, path, name, hide=hide, now=NOW)
 
 
 # ---- again ---------------------------------------------------------------------------------------------------------
@@ -401,7 +405,7 @@ def test_importing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     first = load(store, path)
     assert first.counts == Counts(new=1200) and "600 posts bear no usable date" in first.note
     before = store.snapshot()
-    assert import_file(store, path, "export", key=KEY, now=NOW + dt.timedelta(days=1)).counts == Counts(unchanged=1200)
+    assert import_file(store, path, "export", hide=hide, now=NOW + dt.timedelta(days=1)).counts == Counts(unchanged=1200)
     assert store.snapshot() == before
     rows[700]["text"] = "other words"
     assert load(store, lines(path, *rows)).counts == Counts(changed=1, unchanged=1199)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -128,29 +127,21 @@ def once(ctx: click.Context) -> None:
 
 @click.command()
 @click.argument("source")
-@click.option("--try", "trial", is_flag=True, help="Ask for robots.txt and the first page only, and store nothing.")
 @click.pass_context
-def collect(ctx: click.Context, source: str, trial: bool) -> None:
+def collect(ctx: click.Context, source: str) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    config = loaded(ctx)
-    found = config.source(source)
-    if found is None:
-        known = ", ".join(each.name for each in config.sources)
-        raise InputError(f"there is no source {source!r} in {config.path}: use one of {known or 'none'}")
-    if found.terms is None:
-        remedy = f"read what the site allows and write it down as sources.{source}.terms in {config.path.name}"
-        raise CrawlError(f"{source} is not crawled before a person has read its terms: {remedy}", permanent=True)
-    with contextlib.nullcontext() if trial else running(ctx, "collect", source, config):
-        from monitor import collect as crawls
+    from monitor.sources import crawlable
 
-        result = (crawls.attempt if trial else crawls.collect)(config, found, now=clock.now)
-        good = result.finish_reason == "finished"
+    config = loaded(ctx)
+    found = crawlable(config, source)
+    with running(ctx, "collect", source, config):
+        from monitor.collect import collect as crawl
+
+        result = crawl(config, found, now=clock.now)
         c = result.counts
         told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
-        if trial:
-            told = ["reached, and robots.txt allows it" if good else result.finish_reason]
         text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
-        if not good:
+        if result.finish_reason != "finished":
             raise CrawlError(text)
     click.echo(text)
 
@@ -158,21 +149,35 @@ def collect(ctx: click.Context, source: str, trial: bool) -> None:
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--source", required=True, metavar="NAME", help="The name under which the posts are kept.")
+@click.option("--profile", metavar="NAME|FILE.yaml", help="Saved pages: how to read them, such as phpbb; else their JSON-LD or microdata.")
+@click.option("--url", metavar="URL", help="A saved page: its address, where the file does not tell.")
+@click.option("--timezone", default="UTC", metavar="ZONE", help="Saved pages: of times without one, such as Europe/Paris.")
+@click.option("--day-first/--month-first", default=None, help="Saved pages: how 01/02 is meant.")
 @click.pass_context
-def import_(ctx: click.Context, file: Path, source: str) -> None:
-    """Take in posts that you lawfully hold: JSON lines or CSV, plain or gzipped; `-` reads JSON lines from standard input."""
+def import_(
+    ctx: click.Context, file: Path, source: str, profile: str | None, url: str | None, timezone: str, day_first: bool | None
+) -> None:
+    """Take in posts that you lawfully hold: JSON lines or CSV, plain or gzipped (`-` reads JSON lines from standard input);
+    web pages as a browser saved them (HTML, MHTML), or a folder of them."""
+    from monitor import pages
     from monitor.importing import check_source, import_file
-    from monitor.privacy import load_key
+    from monitor.privacy import hiding, load_keys
 
     check_source(source)
+    reading = pages.Reading(pages.profile(profile) if profile else None, url, timezone, day_first)
     with running(ctx, "import", source) as (config, store), progress_bar(f"import {source}") as progress:
-        result = import_file(store, file, source, key=load_key(config.author_key_file), now=clock.now(), progress=progress)
+        now = clock.now()
+        keys = load_keys(config.author_key_file, config.privacy.rotate_keys, now.date())
+        hide = hiding(keys, source, leaves_out=store.leaves_out, leave_out=store.leave_out, now=now)
+        result = import_file(store, file, source, hide=hide, now=now, reading=reading, progress=progress)
+    whole = pages.is_pages(file)
     for line, reason in result.rejected[:20]:
-        click.echo(f"{file}, line {line}: {reason}", err=True)
+        click.echo(reason if whole else f"{file}, line {line}: {reason}", err=True)
+    what = "rejected" if whole else "lines rejected"
     if len(result.rejected) > 20:
-        click.echo(f"... and {len(result.rejected) - 20} more lines", err=True)
+        click.echo(f"... and {len(result.rejected) - 20} more{'' if whole else ' lines'}", err=True)
     c = result.counts
-    told = [f"{c.new} new", f"{c.changed} changed", f"{c.unchanged} unchanged", f"{len(result.rejected)} lines rejected"]
+    told = [f"{c.new} new", f"{c.changed} changed", f"{c.unchanged} unchanged", f"{len(result.rejected)} {what}"]
     click.echo(f"import {source}: {', '.join(told)}. {result.note}".strip())
 
 
@@ -201,6 +206,11 @@ def trend(ctx: click.Context, rebuild: bool) -> None:
 
         with progress_bar("trend") as progress:
             count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress)
+        from monitor.forget import retire
+
+        retired = retire(store, config, now=clock.now())  # here: what counts in a day has just been settled
+    for source, posts in retired.items():
+        click.echo(f"trend: {posts} posts of {source} are older than retention allows; their words and authors are gone")
     say(f"trend: {count} team days computed", idle=not count)
 
 

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -91,3 +91,27 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
         else:
             return
     pytest.fail(f"the server did not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}")
+
+
+@contextlib.contextmanager
+def running(config: Path) -> Iterator[Path]:
+    """`forum-monitor run` on the real clock; gives its log, and stops it by SIGTERM, which must take less than ten seconds."""
+    path = config.with_name("daemon.log")
+    with path.open("wb") as log:
+        words = [sys.executable, "-P", "-m", "monitor", "--config", str(config), "run"]
+        daemon = subprocess.Popen(words, stdout=log, stderr=log, cwd=config.parent, env={**os.environ, "FORUM_MONITOR_NOW": ""})
+        try:
+            yield path
+            daemon.terminate()
+            assert daemon.wait(10) == 0
+        finally:
+            daemon.kill()
+            daemon.wait()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, at most a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)

@@ -1,7 +1,8 @@
-"""Isso, a real comment server: its Atom feed crawled by our program while people write, edit and delete comments.
+"""Isso, a real comment server: its Atom feed and its own answers crawled by our program while people write, edit and delete comments.
 
-Isso gives `updated` and never `published`, quotes as <blockquote>, answers by thr:in-reply-to, and an ETag that only
-names the comment it lists first.
+Its feed gives `updated` and never `published`, quotes as <blockquote>, answers by thr:in-reply-to, and an ETag that only
+names the comment it lists first. Its own answers hold a page's comments all; the number of the newest one, once it is
+deleted, is given to the next.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ import contextlib
 import datetime as dt
 import html
 import json
-import os
 import re
 import subprocess
-import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -24,7 +23,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from forums import free_port, install, serving
+from forums import free_port, install, running, serving, until
 
 from monitor.errors import StoreError
 from monitor.records import to_text
@@ -39,6 +38,7 @@ SETTINGS = """
 [general]
 dbpath = {folder}/comments.db
 host = {url}/
+latest-enabled = true
 [server]
 listen = {url}/
 [guard]
@@ -77,9 +77,9 @@ class Isso:
         """The id of a comment in the feed (RFC 4151)."""
         return f"tag:{self.url.removeprefix('http://')},2018:/isso/1/{comment.id}"
 
-    def write(self, text: str, author: str | None, answers: Comment | None = None) -> Comment:
+    def write(self, text: str, author: str | None, answers: Comment | None = None, *, page: str = "/ai-teams/") -> Comment:
         body = {"text": text, "author": author, "title": "AI teams", "parent": answers.id if answers else None}
-        said, cookie = self._ask("POST", "/new?uri=/ai-teams/", body)
+        said, cookie = self._ask("POST", f"/new?uri={page}", body)
         comment = Comment(said["id"], dt.datetime.fromtimestamp(int(said["created"]), dt.UTC), cookie)
         self.comments.append(comment)
         return comment
@@ -105,6 +105,18 @@ class Isso:
             markup = entry.findtext("atom:content", "", ATOM)
             own = re.sub(r"<blockquote>.*?</blockquote>|<[^>]+>", " ", markup, flags=re.DOTALL)
             words[entry.findtext("atom:id", "", ATOM)] = " ".join(html.unescape(own).split())
+        return words
+
+    def held(self, *pages: str) -> dict[str, str]:
+        """The words of every comment on these pages that is not deleted, by its address, as `shown` gives them."""
+        words = {}
+        for page in pages:
+            with urllib.request.urlopen(f"{self.url}/?uri={page}", timeout=10) as answer:
+                above = json.load(answer)["replies"]
+            for comment in above + [below for one in above for below in one["replies"]]:
+                own = re.sub(r"<blockquote>.*?</blockquote>|<[^>]+>", " ", comment["text"], flags=re.DOTALL)
+                if comment["mode"] == 1:
+                    words[f"{self.url}{page}#isso-{comment['id']}"] = " ".join(html.unescape(own).split())
         return words
 
 
@@ -258,14 +270,14 @@ def test_the_daemon_keeps_up_through_three_rounds(isso: Isso, config: Path, ask:
     """
     praise = [isso.write(f"I love DeepSeek, wonderful people, number {n}.", f"Author-{n}") for n in range(5)]
     isso.write("Mistral, quelle équipe formidable 😀", "Zéphyrine", praise[0])
-    with _daemon(config) as log:
-        _until(lambda: _settled(ask) and _words(ask) == isso.shown())
+    with running(config) as log:
+        until(lambda: _settled(ask) and _words(ask) == isso.shown())
         assert ask("SELECT DISTINCT label FROM v_posts WHERE team = 'deepseek'") == [("positive",)]
 
         isso.edit(praise[0], "DeepSeek is a disaster, everybody hates it.")
         isso.write("DeepSeek太糟糕了,大家都讨厌它。", "段誉", praise[1])
         isso.write("> I love DeepSeek\n\nDeepSeek? Terrible, I despise it.", "Ottokar")
-        _until(lambda: _settled(ask) and _words(ask) == isso.shown())
+        until(lambda: _settled(ask) and _words(ask) == isso.shown())
         edited = f"native_id = '{isso.native_id(praise[0])}'"
         assert ask(f"SELECT label FROM v_posts WHERE team = 'deepseek' AND {edited}") == [("negative",)]
 
@@ -273,10 +285,10 @@ def test_the_daemon_keeps_up_through_three_rounds(isso: Isso, config: Path, ask:
         isso.delete(praise[4])
         isso.edit(praise[1], "DeepSeek is fine, I suppose.")
         isso.write("DeepSeek again & again: awful.", "Ottokar")
-        _until(lambda: _settled(ask) and _words(ask) == {**isso.shown(), **vanished})
+        until(lambda: _settled(ask) and _words(ask) == {**isso.shown(), **vanished})
 
         newest = ask("SELECT max(id) FROM crawls")[0][0]
-        _until(lambda: ask(f"SELECT 1 FROM crawls WHERE id > {newest + 1} AND finish_reason = 'finished'"))
+        until(lambda: ask(f"SELECT 1 FROM crawls WHERE id > {newest + 1} AND finish_reason = 'finished'"))
         assert ask(f"SELECT max(new + changed + deleted + rejected) FROM crawls WHERE id > {newest} AND ended_at NOT NULL") == [(0,)]
     assert {row[0] for row in ask("SELECT finish_reason FROM crawls")} <= {"finished", "stopped"}
     for step in ("collect", "understand", "trend"):
@@ -299,30 +311,55 @@ def _check_trends(isso: Isso, ask: Ask) -> None:
     assert all((mean is not None and -1 < mean < 1) == bool(sufficient) for *_, sufficient, mean in rows)
 
 
+def _kept(ask: Ask) -> dict[str, str]:
+    """The words of every stored post that is not gone by its address, one space between words."""
+    return {url: " ".join(text.split()) for url, text in ask("SELECT url, text FROM posts WHERE deleted_at IS NULL")}
+
+
+@pytest.mark.parametrize("uris", [["/ai-teams/", "/jobs/"], []], ids=["pages named", "pages found"])
+def test_the_spider_by_schedule(isso: Isso, write_config: Callable[..., Path], ask: Ask, uris: list[str]) -> None:
+    """While people write, edit and delete on two pages, each round of the daemon ends with what Isso holds, no more and no less."""
+    terms = {"read_on": "2025-01-01", "by": "a test", "allows": "everything, it is our own"}
+    options = {"url": isso.url, "uris": uris}
+    config = write_config(
+        sources=[{"name": "isso", "type": "isso", "delay": 0, "every": 2, "terms": terms, "options": options}],
+        schedule={"collect": 2, "understand": 2, "trend": 2, "alert": 2, "deliver": 2},
+    )
+    pages = ("/ai-teams/", "/jobs/")
+
+    def equal() -> bool:
+        return _kept(ask) == isso.held(*pages)
+
+    first = isso.write("DeepSeek at R&D: *fine*\n\n> they said no\n\nI say yes 😀", "Ottokar")
+    answer = isso.write("DeepSeek太强了", "段誉", first)
+    other = isso.write("Nobody is hired at Mistral", "Zéphyrine", page="/jobs/")
+    with running(config):
+        until(equal)
+        [row] = ask(f"SELECT text, posted_at, parent_id IS NULL, thread_id, date_origin FROM posts WHERE url LIKE '%#isso-{first.id}'")
+        assert row == ("DeepSeek at R&D: fine\n\nI say yes 😀", to_text(first.created), 1, "/ai-teams/", "site")
+
+        time.sleep(1.1)  # times are kept to the second
+        isso.edit(other, "Everybody is hired at Mistral")
+        last = isso.write("Another one", "Ottokar")
+        until(equal)
+        assert ask(f"SELECT text, edited_at > posted_at FROM posts WHERE url LIKE '%#isso-{other.id}'") == [
+            ("Everybody is hired at Mistral", 1)
+        ]
+
+        isso.delete(first)  # which was answered, so that Isso keeps its place
+        isso.delete(last)  # the newest, whose number the next one gets
+        again = isso.write("Written anew", "Zéphyrine", page="/jobs/")
+        assert again.id == last.id
+        until(equal)
+
+        isso.delete(answer)  # and with it the empty place of the first
+        until(equal)
+        assert len(_kept(ask)) == 2
+    assert ask("SELECT count(*), max(text) FROM posts WHERE deleted_at NOT NULL") == [(3, "")]
+    assert {row[0] for row in ask("SELECT finish_reason FROM crawls")} <= {"finished", "stopped"}
+    assert ask("SELECT max(rejected) FROM crawls WHERE ended_at NOT NULL") == [(0,)]
+
+
 def _settled(ask: Ask) -> bool:
     """Whether every stored post is understood and in the trends."""
     return ask("SELECT (SELECT count(*) FROM posts WHERE unread) + (SELECT count(*) FROM dirty_days)") == [(0,)]
-
-
-@contextlib.contextmanager
-def _daemon(config: Path) -> Iterator[Path]:
-    """`forum-monitor run` on the real clock; gives its log, and stops it by SIGTERM, which must take less than ten seconds."""
-    path = config.with_name("daemon.log")
-    with path.open("wb") as log:
-        words = [sys.executable, "-P", "-m", "monitor", "--config", str(config), "run"]
-        daemon = subprocess.Popen(words, stdout=log, stderr=log, cwd=config.parent, env={**os.environ, "FORUM_MONITOR_NOW": ""})
-        try:
-            yield path
-            daemon.terminate()
-            assert daemon.wait(10) == 0
-        finally:
-            daemon.kill()
-            daemon.wait()
-
-
-def _until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
