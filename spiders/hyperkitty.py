@@ -97,7 +97,8 @@ class HyperKitty(ForumSpider):
             self.lose(response, "gives no mail that it did not give before, whatever `offset` it is asked for")
             return
         old = old + 1 if is_old else 0
-        if is_last or not mails or (is_old and (self.reached or self.marks is None)) or old >= _MOST_OLD:
+        # Of a list that held nothing at the last crawl, all is new.
+        if is_last or not mails or (is_old and (self.reached or self.marks is None)) or (old >= _MOST_OLD and self.marks != set()):
             yield from self._closed()
         else:
             yield self._emails(offset + max(len(mails) - _AGAIN, 1), old=old)

@@ -498,6 +498,7 @@ def test_crawls_of_a_living_network(tmp_path: Path) -> None:
         (Answer(status=500), "failed", "createSession answers 500"),
     ],
 )
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_login_that_fails(tmp_path: Path, login: Answer, reason: str, words: str) -> None:
     """The crawl ends with its reason and a sentence; the password goes nowhere else, and nothing is searched without it."""
     with Site({LOGIN: login, "/elsewhere": as_json({"accessJwt": TOKEN})}) as site:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, posts_of, read, walk
 from test_spiders import JUNK, mutated
@@ -169,6 +169,7 @@ def test_recorded_answers() -> None:
     paged=st.booleans(),
     deleted=st.integers(0, 5),
 )
+@example(ages=[], late=[1.0, *[7.0] * 10], most=1, paged=True, deleted=0)
 @settings(max_examples=60, deadline=None)
 def test_no_mail_is_lost_or_read_twice(ages: list[float], late: list[float], most: int, paged: bool, deleted: int) -> None:
     """The first crawl reads seven days by Date; the next all that was archived since, whatever its Date, and no mail twice.
@@ -361,6 +362,7 @@ def test_a_whole_crawl(tmp_path: Path) -> None:
     assert all(b"ecretive" not in file.read_bytes() for file in tmp_path.glob("monitor.db*"))
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_private_list_ends_the_crawl_with_a_sentence(tmp_path: Path) -> None:
     """The archive of a list for members only answers 403: the message says so, and no stored mail is taken for deleted."""
     archive = Archive()

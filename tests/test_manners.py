@@ -11,9 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from answers import Answer, Given, Site, as_json, crawl
 
 from monitor.store import Store
+
+pytestmark = pytest.mark.real  # whole crawls that wait, for twenty seconds together
 
 ROBOTS, TDMREP = "/robots.txt", "/.well-known/tdmrep.json"
 HTML = {"Content-Type": "text/html; charset=utf-8"}

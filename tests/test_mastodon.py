@@ -469,6 +469,7 @@ def test_crawls_of_a_real_server(tmp_path: Path) -> None:
     assert not any("ann" in native_id for native_id in rows)
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_crawl_of_a_closed_instance_and_of_one_without_allowance(tmp_path: Path) -> None:
     """Each is asked once and told in a sentence; until the allowance is there again, the next crawl does not ask for it at all."""
     spent = {

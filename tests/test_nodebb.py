@@ -354,6 +354,7 @@ def test_a_whole_crawl(tmp_path: Path) -> None:
     assert all(b"secretive" not in file.read_bytes() for file in tmp_path.glob("monitor.db*"))
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_private_category_ends_the_crawl_with_a_sentence(tmp_path: Path) -> None:
     """A category that guests may not read answers 403 (older: 401): nothing else of it is asked, and the message says what to do."""
     with Site({"/api/category/5": as_json({"error": "not-authorized"}, status=403)}) as site:

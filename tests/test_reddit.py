@@ -455,6 +455,7 @@ def test_crawls_of_a_living_subreddit(tmp_path: Path) -> None:
     assert first["log"] == second["log"] == ""
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_limit_ends_a_crawl_and_keeps_what_was_read(tmp_path: Path) -> None:
     """With the last request that Reddit allows the crawl ends as rate limited; one that begins too soon asks its API for nothing."""
     limit = {"Content-Type": "application/json", "x-ratelimit-remaining": "0.0", "x-ratelimit-reset": "600"}
@@ -493,6 +494,7 @@ def test_only_by_agreement_against_robots(tmp_path: Path) -> None:
         (Answer(status=429, headers={"Retry-After": "300"}), "rate_limited", "asked us to stay away"),
     ],
 )
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_token_that_is_not_given(tmp_path: Path, token: Answer, reason: str, words: str) -> None:
     """The crawl ends with its reason and a sentence; the secret goes nowhere else, and nothing is asked without a token."""
     with Site({TOKEN_PATH: token, "/elsewhere": as_json({"access_token": TOKEN})}) as site:

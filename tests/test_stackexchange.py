@@ -474,6 +474,7 @@ def asked(site: Site) -> list[str]:
     return [path.partition("?")[0] for path in site.paths if not path.startswith("/.well-known/")]
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_an_api_that_refuses(tmp_path: Path) -> None:
     """A 403 ends the crawl at once, and what was not read is not covered."""
     with Site({"/questions": as_json({"error_id": 403}, status=403)}) as site:

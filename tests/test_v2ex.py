@@ -446,6 +446,7 @@ def test_a_crawl_over_http(tmp_path: Path) -> None:
     assert second["log"] == ""
 
 
+@pytest.mark.real  # a whole crawl in a process of its own
 def test_a_site_that_refuses(tmp_path: Path) -> None:
     """A 403, as V2EX answers when it was asked too much, ends the crawl at once; nothing else is asked."""
     with Site({"/api/topics/latest.json": as_json({"status": "error"}, status=403)}) as site:

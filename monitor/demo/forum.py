@@ -122,4 +122,5 @@ class DemoForum:
 if __name__ == "__main__":
     with DemoForum(load_posts()) as demo, contextlib.suppress(KeyboardInterrupt):
         print(f"{demo.discourse_url}/latest.rss\n{demo.hackernews_api}/search_by_date\nCtrl-C ends it.", flush=True)
-        threading.Event().wait()
+        while not threading.Event().wait(1.0):  # for ever; a signal that comes just before a wait without end would be slept through
+            pass
