@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -350,7 +351,9 @@ def test_it_can_be_looked_at_in_a_browser() -> None:
     """`python -m monitor.demo.forum` prints where it stands, answers there, and ends with Ctrl-C without a traceback."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "monitor.demo.forum"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, such as these tests may be, are deaf to it
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heard}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as process:
         assert process.stdout
         assert get(process.stdout.readline().strip())[0] == 200
         process.send_signal(signal.SIGINT)
