@@ -23,7 +23,7 @@ from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, i
 _PAGE = 50
 _AGAIN = 5  # mails that the next page shows again, so that one that is deleted meanwhile hides none
 _MARKS = 50  # newest mails of a crawl that the next one knows the archive by; some may be deleted until then
-_MOST_OLD = 10  # pages of old mails, after which no mail of those will come
+_MOST_OLD = 10 * (_PAGE - _AGAIN)  # old mails in a row, ten full pages, after which no mail of those will come
 _NOT_FOUND = (404, 410)
 
 
@@ -69,7 +69,7 @@ class HyperKitty(ForumSpider):
         return self.ask(f"{self.api}/emails/?format=json&limit={_PAGE}&offset={offset}", self.read_emails, offset=offset, old=old)
 
     def read_emails(self, response: Response, offset: int, old: int) -> Iterator[Post | Gone | Request]:
-        """A page of the list's mails, the last to be archived first; `old` pages before it held only mails from before `floor`.
+        """A page of the list's mails, the last to be archived first; the last `old` mails before it are from before `floor`.
 
         Mails above the newest of the last crawl are new whatever their date; below, those within the overlap are.
         """
@@ -96,9 +96,8 @@ class HyperKitty(ForumSpider):
         if mails and len(self.listed) == before:
             self.lose(response, "gives no mail that it did not give before, whatever `offset` it is asked for")
             return
-        old = old + 1 if is_old else 0
-        # Of a list that held nothing at the last crawl, all is new.
-        if is_last or not mails or (is_old and (self.reached or self.marks is None)) or (old >= _MOST_OLD and self.marks != set()):
+        old = old + len(self.listed) - before if is_old else 0
+        if is_last or not mails or (is_old and (self.reached or self.marks is None)) or old >= _MOST_OLD:
             yield from self._closed()
         else:
             yield self._emails(offset + max(len(mails) - _AGAIN, 1), old=old)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from scrapy import Selector
 from scrapy.http import Response
@@ -119,7 +119,7 @@ class Misago(PagedSpider):
         """Keep a thread's slug, which saves the way over a wrong one."""
         links = given.get("url")
         link = links.get("index") if isinstance(links, Mapping) else None
-        found = _SLUG.search(urlsplit(link).path) if isinstance(link, str) else None
+        found = _SLUG.search(re.split("[?#]", link)[0]) if isinstance(link, str) else None  # urlsplit raises on some that are none
         if found:
             self.slugs[thread] = found[1]
 

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, posts_of, read, walk
-from test_spiders import JUNK, mutated
 
 from monitor.errors import CrawlError
 from monitor.records import Gone, Post
@@ -170,6 +170,7 @@ def test_recorded_answers() -> None:
     deleted=st.integers(0, 5),
 )
 @example(ages=[], late=[1.0, *[7.0] * 10], most=1, paged=True, deleted=0)
+@example(ages=[1.0], late=[1.0, *[7.0] * 10], most=1, paged=True, deleted=0)
 @settings(max_examples=60, deadline=None)
 def test_no_mail_is_lost_or_read_twice(ages: list[float], late: list[float], most: int, paged: bool, deleted: int) -> None:
     """The first crawl reads seven days by Date; the next all that was archived since, whatever its Date, and no mail twice.
