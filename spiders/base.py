@@ -109,7 +109,7 @@ class ForumSpider(scrapy.Spider):
         self.next_cursor: dict[str, Any] = {}
         self.covered: tuple[dt.datetime, dt.datetime] | None = None
         self.not_before: dict[str, str] = {}
-        """Origins that asked us to stay away, and until when (ISO); spiders/politeness.py keeps it."""
+        """Origins that asked us to stay away, and until when (ISO); spiders/politeness.py keeps to it."""
         self.failures: list[tuple[str, str]] = []
         """(finish reason, sentence) of everything that cost coverage."""
         self.rejections: Counter[str] = Counter()
@@ -171,6 +171,10 @@ class ForumSpider(scrapy.Spider):
             self.failures.append((reason, f"{shown(asked.url)} {what}"))
         else:
             self.reject(what, asked.url)
+
+    def stay_away(self, url: str, until: dt.datetime) -> None:
+        """Let neither this crawl nor a later one ask the site of `url` before `until`."""
+        self.not_before[origin(url)] = until.isoformat(timespec="seconds")
 
     def _unanswered(self, failure: Any) -> None:
         error, request = failure.value, failure.request

@@ -97,7 +97,7 @@ class Mastodon(ForumSpider):
         """What `then` makes of the answer, and the next request to its instance."""
         yield from then(response, host=host, **passed)
         if until := self._spent(response):
-            self.not_before[f"{urlsplit(self.bases[host]).scheme}://{host}"] = until.isoformat(timespec="seconds")
+            self.stay_away(self.bases[host], until)
             for asked in self.due[host]:
                 self.lose(asked, f"is not asked: its instance allows no more requests before {until:%Y-%m-%d %H:%M} UTC", "rate_limited")
             self.due[host].clear()

@@ -9,6 +9,7 @@ only what the forum answers then (not found) makes it gone.
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -61,7 +62,7 @@ class Reading:
     barren: int = 0
 
 
-class PagedSpider(ForumSpider):
+class PagedSpider(ForumSpider, ABC):
     """What is left to a forum's own spider: addresses, and how to read a list, a page, a post and a post's own address."""
 
     options_type: ClassVar[type[SpiderOptions]] = PagedOptions
@@ -69,27 +70,28 @@ class PagedSpider(ForumSpider):
     finds_moved: ClassVar[bool] = True
     """Whether `post_url` finds a post that was moved to another thread."""
 
+    @abstractmethod
     def lists(self) -> list[str]:
         """The first page's address of every list of threads to be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def list_page(self, response: Response) -> tuple[list[Listed], str | None] | None:
         """The threads of a list's page and the next page's address; None when it cannot be read, which is then counted.
 
         A page without threads has a next one only where that is another list.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def thread_url(self, thread: str, page: int) -> str:
-        raise NotImplementedError
+        """The address of a thread's page, counted from 1."""
 
+    @abstractmethod
     def thread_page(self, response: Response) -> ThreadPage | None:
         """None when it cannot be read, which is then counted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def post_url(self, thread: str, native_id: str) -> str:
         """An address that answers "not found" when the post is gone."""
-        raise NotImplementedError
 
     def read_elsewhere(self, response: Response, native_id: str) -> Iterator[Post | Gone | Request]:
         """What `post_url` says of a post that is still there."""

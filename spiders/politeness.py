@@ -253,7 +253,7 @@ class Politeness:
         return Refused(reason, told + sentence)
 
     def _stay_away(self, host: str, until: dt.datetime) -> None:
-        self.spider.not_before[host] = until.isoformat(timespec="seconds")
+        self.spider.stay_away(host, until)
         self.closed[host] = ("rate_limited", f"asked us to stay away: it is asked again after {until:%Y-%m-%d %H:%M} UTC")
 
     def _save(self, least: int = 1) -> None:

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, origin, plain, shown, unquoted
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
 
 _PAGE = 100  # items of a listing's page, and ids that /api/info takes
 _MOST_PAGES = 10  # of a listing: about 1000 items, those that were filtered out included
@@ -144,7 +144,7 @@ class Reddit(ForumSpider):
         if response is not None and remaining is not None and remaining < 1:
             reset = _number(response, "x-ratelimit-reset")
             until = self.now + dt.timedelta(seconds=_WINDOW if reset is None else reset)
-            self.not_before[origin(self.base)] = until.isoformat(timespec="seconds")
+            self.stay_away(self.base, until)
             if any(request.meta.get("due") for request in self.todo):
                 what = f"has given all that its limit allows for now: the rest is read after {until:%Y-%m-%d %H:%M} UTC"
                 self.failures.append(("rate_limited", f"{shown(response.url)} {what}"))

@@ -23,7 +23,7 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import LONGEST_WAIT, Days, ForumSpider, SpiderOptions, UnusableError, Url, origin, plain, whole
+from spiders.base import LONGEST_WAIT, Days, ForumSpider, SpiderOptions, UnusableError, Url, plain, whole
 
 _MOST = 100  # posts of one answer, and numbers that may be asked for at a time
 _FEW = 10  # more posts than this are never all deleted at once: an answer without any of them is not believed
@@ -151,7 +151,7 @@ class StackExchange(ForumSpider):
 
     def _end(self, response: Response, until: dt.datetime, why: str) -> None:
         """Ask nothing more in this crawl, nor before `until` in the next ones. Where only looking up again was left, nothing is lost."""
-        self.not_before[origin(self.api)] = until.isoformat(timespec="seconds")
+        self.stay_away(self.api, until)
         self.todo.clear()
         if self.covered:
             self.reject(why, response.url)

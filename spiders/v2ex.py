@@ -21,7 +21,7 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, origin, plain, unquoted, whole
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, unquoted, whole
 
 _CACHED = dt.timedelta(hours=1)  # answers may come from a cache: a younger reply that is missing may only not be in it yet
 _MISSING = (404, 410)
@@ -79,7 +79,7 @@ class V2ex(ForumSpider):
             for topic in self.absent if self.found else ():
                 yield from self._bury(topic)
         elif until := self._spent(response):
-            self.not_before[origin(self.base)] = until.isoformat(timespec="seconds")
+            self.stay_away(self.base, until)
             what = f"allows no more requests before {until:%Y-%m-%d %H:%M} UTC: let this source run less often, or lower its refresh_limit"
             if self.covered:
                 self.reject(what, response.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from reading import NOW, answer, as_rows, begin, posts_of, read
@@ -356,35 +356,6 @@ def test_options_that_cannot_work(options: Mapping[str, Any], words: str) -> Non
 
 
 # ---- broken answers --------------------------------------------------------------------------------------------------
-
-JUNK = st.sampled_from(
-    [None, True, -1, 10**40, float("nan"), "", "x", "\ud800", "a\x00b", "2025-13-45", "9" * 5000, [], {}, [[]], {"a": {}}]
-)
-
-
-def paths(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value inside."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [way for key, item in inner for way in [(*at, key), *paths(item, (*at, key))]]
-
-
-@st.composite
-def mutated(draw: st.DrawFn, items: list[Any]) -> list[Any]:
-    """Items, some of whose values, however deep, are anything but what they should be, or missing."""
-    items = copy.deepcopy(items)
-    for _ in range(draw(st.integers(1, 5))):
-        *way, last = draw(st.sampled_from(paths(items)))
-        holder: Any = items
-        for key in way:
-            holder = holder[key]
-        if isinstance(holder, dict) and draw(st.booleans()):
-            del holder[last]
-        else:
-            holder[last] = copy.deepcopy(draw(JUNK))
-        if not paths(items):
-            break
-    return items
-
 
 REPLY = {"reply": {"root": {"uri": uri(8)}, "parent": {"uri": uri(9)}}, "labels": {"values": [{"val": "other"}]}}
 

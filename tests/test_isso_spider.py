@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, posts_of, read, walk
-from test_spiders import JUNK, mutated
 
 from monitor.records import Gone, Post
 from monitor.store import Store

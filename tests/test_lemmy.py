@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 import re
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, answer, as_rows, begin, posts_of, read, walk
@@ -401,32 +401,14 @@ def test_options_that_are_wrong() -> None:
         make({"urls": []})
 
 
-JUNK = st.sampled_from(
-    [None, True, -1, 0, 10**40, 1.5e308, float("nan"), "", " ", "x", "\ud800", "a\x00b", "<p", "https://[", "2025-13-45", [], {}, [[]],
-     {"a": {}}, {"post": 1}, {"post": {"ap_id": []}}, "[](" * 99, "> " * 99]
-)  # fmt: skip
+OWN_JUNK = JUNK | st.sampled_from([{"post": 1}, {"post": {"ap_id": []}}, "[](" * 99, "> " * 99])
 
 
 @given(data=st.data(), version=st.sampled_from(["v3", "v4"]), kind=st.sampled_from(["post", "comment"]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_broken_item_costs_only_itself(fresh_store: Store, data: st.DataObject, version: str, kind: str) -> None:
     """Whatever an item holds at any depth, nothing is raised, the sound one beside it comes, and what comes can be stored."""
-    items: list[Any] = [copy.deepcopy(view(kind, number, version)) for number in range(3)]
-    for _ in range(data.draw(st.integers(1, 6))):
-        number = data.draw(st.integers(0, 2))
-        holder: Any = items[number]
-        while isinstance(holder, dict) and holder:
-            key = data.draw(st.sampled_from(sorted(holder)))
-            if isinstance(holder[key], dict) and data.draw(st.booleans()):
-                holder = holder[key]
-            elif data.draw(st.booleans()):
-                holder[key] = copy.deepcopy(data.draw(JUNK))
-                break
-            else:
-                del holder[key]
-                break
-        else:
-            items[number] = copy.deepcopy(data.draw(JUNK))
+    items: list[Any] = data.draw(mutated([view(kind, number, version) for number in range(3)], OWN_JUNK))
     sound = view(kind, 4, version, **{"name" if kind == "post" else "content": "The sound one."})
     items.insert(data.draw(st.integers(0, 3)), sound)
     spider = make()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, posts_of, read
@@ -386,32 +386,14 @@ def test_statuses_are_looked_at_again() -> None:
 
 # ---- broken answers --------------------------------------------------------------------------------------------------
 
-JUNK = st.sampled_from(
-    [None, True, -1, 0, 10**40, 1.5e308, float("nan"), "", " ", "x", "\ud800", "a\x00b", "<p", "https://[", "2025-13-45", [], {}, [[]],
-     {"a": {}}, '<p class="quote-inline">' * 9, '<span class="invisible">']
-)  # fmt: skip
+OWN_JUNK = JUNK | st.sampled_from(['<p class="quote-inline">' * 9, '<span class="invisible">'])
 
 
 @given(data=st.data())
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_broken_item_costs_only_itself(fresh_store: Store, data: st.DataObject) -> None:
     """Whatever an item holds at any depth, nothing is raised, the sound one beside it comes, and what comes can be stored."""
-    items: list[Any] = [copy.deepcopy(status(number)) for number in range(3)]
-    for _ in range(data.draw(st.integers(1, 6))):
-        number = data.draw(st.integers(0, 2))
-        holder: Any = items[number]
-        while isinstance(holder, dict) and holder:
-            key = data.draw(st.sampled_from(sorted(holder)))
-            if isinstance(holder[key], dict) and data.draw(st.booleans()):
-                holder = holder[key]
-            elif data.draw(st.booleans()):
-                holder[key] = copy.deepcopy(data.draw(JUNK))
-                break
-            else:
-                del holder[key]
-                break
-        else:
-            items[number] = copy.deepcopy(data.draw(JUNK))
+    items: list[Any] = data.draw(mutated([status(number) for number in range(3)], OWN_JUNK))
     items.insert(data.draw(st.integers(0, 3)), status(4, content="<p>The sound one.</p>"))
     spider = make()
     found = walk(spider, lambda url: (200, items, LIMITS))

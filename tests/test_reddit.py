@@ -13,11 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import TERMS, Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, answer, as_rows, begin, read
 from scrapy.http import Request, Response
-from test_bluesky import JUNK, follow, mutated, posting, rows
+from test_bluesky import follow, posting, rows
 
 from monitor.errors import CrawlError
 from monitor.records import Gone, Post, clean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 from collections import defaultdict
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import reading
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, expected, over_http, posts_of, read, walk
@@ -432,50 +432,6 @@ def test_days_that_a_feed_does_not_reach_are_not_covered() -> None:
 
 
 # ---- broken answers --------------------------------------------------------------------------------------------------
-
-JUNK = st.sampled_from(
-    [
-        None,
-        True,
-        -1,
-        0,
-        10**40,
-        1.5e308,
-        float("nan"),
-        "",
-        " ",
-        "x",
-        "\ud800",
-        "a\x00b",
-        "<p",
-        "]]>",
-        "2025-13-45",
-        "9" * 5000,
-        [],
-        {},
-        [[]],
-        {"a": {}},
-    ]
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, items: list[Any]) -> list[Any]:
-    """Items, some of whose values are anything but what they should be, or missing."""
-    items = copy.deepcopy(items)
-    for _ in range(draw(st.integers(1, 6))):
-        number = draw(st.integers(0, len(items) - 1))
-        item = items[number]
-        if isinstance(item, dict) and item and draw(st.booleans()):
-            key = draw(st.sampled_from(sorted(item)))
-            if draw(st.booleans()):
-                item[key] = copy.deepcopy(draw(JUNK))
-            else:
-                del item[key]
-        elif draw(st.booleans()):
-            items[number] = copy.deepcopy(draw(JUNK))
-    return items
-
 
 HIT = {"objectID": "1", "created_at_i": 1738231200, "author": "a", "comment_text": "The sound one.", "story_id": 2, "parent_id": 2}
 ENTRY = {"id": "urn:sound", "url": "https://f.example/1", "content_html": "<p>The sound one.</p>", "date_published": "2025-01-30T10:00:00Z"}

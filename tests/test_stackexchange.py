@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import datetime as dt
 import json
 import re
@@ -17,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import JUNK, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, answer, as_rows, begin, posts_of
@@ -365,29 +365,6 @@ def test_an_error_is_one_sentence_and_other_sites_are_still_read(status: int, bo
 
 
 # ---- broken items ----------------------------------------------------------------------------------------------------
-
-JUNK = st.sampled_from(
-    [None, True, -1, 0, 10**40, 1.5e308, float("nan"), "", " ", "x", "\ud800", "a\x00b", "<p", "9" * 5000, [], {}, [[]], {"a": {}}]
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, items: list[Any]) -> list[Any]:
-    """Items, some of whose values, on the top or one level down, are anything but what they should be, or missing."""
-    items = copy.deepcopy(items)
-    for _ in range(draw(st.integers(1, 6))):
-        number = draw(st.integers(0, len(items) - 1))
-        holder = items[number]
-        if not isinstance(holder, dict) or draw(st.integers(0, 5)) == 0:
-            items[number] = copy.deepcopy(draw(JUNK))
-            continue
-        inner = [value for value in holder.values() if isinstance(value, dict) and value]
-        holder = draw(st.sampled_from(inner)) if inner and draw(st.booleans()) else holder
-        if holder and draw(st.booleans()):
-            holder[draw(st.sampled_from(sorted(holder)))] = copy.deepcopy(draw(JUNK))
-        elif holder:
-            del holder[draw(st.sampled_from(sorted(holder)))]
-    return items
 
 
 @given(data=st.data(), at=st.integers(0, 2), wrapper=st.dictionaries(st.sampled_from(["quota_remaining", "has_more"]), JUNK))

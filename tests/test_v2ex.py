@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import json
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import reading
 from answers import Answer, Site, as_json, crawl
+from broken import mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, posts_of, read, walk
@@ -355,30 +355,6 @@ def test_an_answer_of_another_shape_is_one_sentence(body: bytes) -> None:
     assert walk(spider, lambda url: (200, body)) == []
     assert spider.failures or spider.rejections == {"is not an object": 2} or spider.covered == (NOW, NOW)
     assert "secret" not in spider.summary() + repr(spider.options) + json.dumps(spider.next_cursor)
-
-
-JUNK = st.sampled_from(
-    [None, True, -1, 0, 10**40, 1.5e308, float("nan"), "", " ", "x", "\ud800", "a\x00b", "<p", "9" * 5000, [], {}, [[]], {"a": {}}]
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, items: list[Any]) -> list[Any]:
-    """Items, some of whose values, on the top or one level down, are anything but what they should be, or missing."""
-    items = copy.deepcopy(items)
-    for _ in range(draw(st.integers(1, 6))):
-        number = draw(st.integers(0, len(items) - 1))
-        holder = items[number]
-        if not isinstance(holder, dict) or draw(st.integers(0, 5)) == 0:
-            items[number] = copy.deepcopy(draw(JUNK))
-            continue
-        inner = [value for value in holder.values() if isinstance(value, dict) and value]
-        holder = draw(st.sampled_from(inner)) if inner and draw(st.booleans()) else holder
-        if holder and draw(st.booleans()):
-            holder[draw(st.sampled_from(sorted(holder)))] = copy.deepcopy(draw(JUNK))
-        elif holder:
-            del holder[draw(st.sampled_from(sorted(holder)))]
-    return items
 
 
 @given(data=st.data(), token=st.sampled_from(["", "t"]), at=st.integers(0, 2))
