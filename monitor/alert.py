@@ -16,11 +16,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from monitor import explain, rules
+from monitor import explain, rules, stopped
 from monitor.config import Config, Rule
 from monitor.errors import MonitorError
 from monitor.privacy import suppressed
-from monitor.records import ALL, AlertState, DailyTrend
+from monitor.records import ALL, SOURCE_STOPPED, AlertState, DailyTrend
 from monitor.rules import Verdict
 from monitor.store import Step, Store
 
@@ -133,6 +133,7 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
         states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
     histories = _histories(store, series, states, today, config.privacy.min_authors)
     steps, failed = [] if keep_unwatched else _unwatched(stored, series, config, today), []
+    steps += stopped.stopped(store, config, {key: state.name for key, state in stored.items()}, now=now)
     for key, rule in series.items():
         try:
             judged = list(follow(states[key], histories[key], rule, open_day=open_days[key]))
@@ -230,11 +231,13 @@ def _step(store: Store, config: Config, key: Key, rule: Rule, state: State, even
 def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: Config, today: dt.date) -> list[Step]:
     """Steps that end what was watched and is not any more. Without a `checked_day` it begins anew should it come back."""
     steps = []
-    rule_ids = {rule.id for rule in config.rules if rule.enabled}
+    rule_ids = {SOURCE_STOPPED, *(rule.id for rule in config.rules if rule.enabled)}
+    watched = series.keys() | {(SOURCE_STOPPED, ALL, source.name) for source in config.sources if source.enabled}
     for key, state in stored.items():
-        if key in series or state.checked_day is None:
+        if key in watched or state.checked_day is None:
             continue
-        what = f"the team {key[1]} in the source {key[2]}" if key[0] in rule_ids else f"the rule {key[0]}"
+        of = f"the source {key[2]}" if key[1] == ALL else f"the team {key[1]} in the source {key[2]}"
+        what = of if key[0] in rule_ids else f"the rule {key[0]}"
         reason = f"No longer watched: {what} was removed from config.yaml or switched off there. Whether it is over is not known."
         after: AlertState = "resolved" if state.name == "firing" else "normal"
         if state.name in _BREACHED:
@@ -248,4 +251,5 @@ def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: 
 
 def _sentence(config: Config, step: Step, event: Event) -> str:
     team = config.team(step.team)
-    return f"{team.name if team else step.team} in {step.source}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}"
+    subject = step.source if step.team == ALL and step.source != ALL else f"{team.name if team else step.team} in {step.source}"
+    return f"{subject}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}"

@@ -112,6 +112,8 @@ def _headline(event: Mapping[str, Any]) -> str:
             return f"sentiment fell from {before:+z.2f} to {value:+z.2f}"
         case "below":
             return f"sentiment is low, {value:+z.2f}"
+        case "stopped":
+            return "not read any more"
         case "spike":
             return f"{value:.0f} people spoke, usually {_count(before)}"
         case _:

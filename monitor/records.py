@@ -24,6 +24,9 @@ MAX_TEXT = 100_000
 ALL = "*"
 """The source that stands for all sources together (a NULL in a key would never equal another NULL)."""
 
+SOURCE_STOPPED = "source-stopped"
+"""The rule that nobody writes: the alert that a source cannot be read (monitor/stopped.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Post:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from monitor.records import ALL, Kind
+from monitor.records import ALL, SOURCE_STOPPED, Kind
 from monitor.scoring import Scorer
 from monitor.section import File, Name, Seconds, Section, seconds
 
@@ -162,6 +162,13 @@ class Rule(Section):
     baseline_days: int = Field(default=28, ge=5, le=366)
     confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
     """How sure the statistics must be, one-sided. What it costs in false alarms stands in monitor/rules/<type>.py."""
+
+    @field_validator("id")
+    @classmethod
+    def _not_ours(cls, value: str) -> str:
+        if value == SOURCE_STOPPED:
+            raise ValueError("write another id: this one is that of the alert that a source cannot be read")
+        return value
 
     @field_validator("teams", mode="before")
     @classmethod

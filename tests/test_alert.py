@@ -236,7 +236,7 @@ def test_a_source_gone_quiet_is_told_on_complete_days_only(fresh_store: Store) -
     assert alert(fresh_store, config, now=evening(28)) == []
     assert alert(fresh_store, config, now=dt.datetime.combine(day(29), dt.time(0, 10), dt.UTC)) == [], "its last crawl may still run"
     told = alert(fresh_store, config, now=morning(29))
-    assert len(told) == 1 and "in forum: rule quiet is firing on 2025-01-29. 0 posts on 2025-01-29" in told[0]
+    assert len(told) == 1 and "forum: rule quiet is firing on 2025-01-29. 0 posts on 2025-01-29" in told[0]
 
 
 def test_a_source_crawled_once_a_day_is_not_silent_at_midnight(fresh_store: Store) -> None:

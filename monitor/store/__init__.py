@@ -15,14 +15,14 @@ from monitor.store.forgetting import Forgetting
 from monitor.store.posts import PURGE_AFTER, Counts
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
-from monitor.store.runs import KEEP_RUNS, Runs
+from monitor.store.runs import KEEP_RUNS, Runs, Standing
 from monitor.store.spending import Spending
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "SiteFile", "Step", "Store", "Unread",
-    "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "SiteFile", "Standing", "Step", "Store",
+    "Unread", "Visit",
 ]  # fmt: skip
 
 

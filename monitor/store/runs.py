@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from monitor import clock
@@ -15,6 +16,19 @@ from monitor.store.posts import PURGE_AFTER, Counts, Posts
 
 KEEP_RUNS = dt.timedelta(days=30)
 """How long the table `runs` remembers: `deliver` alone adds 1440 rows a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a source's crawls go: the last that ended, cut short ones apart, and when the first since the last finished one began.
+
+    Times are aware. `message` says of a crawl what cost it.
+    """
+
+    reason: str
+    message: str
+    ended_at: dt.datetime
+    failing_since: dt.datetime
 
 
 class Runs(Posts):
@@ -105,3 +119,19 @@ class Runs(Posts):
     def last_crawls(self) -> dict[str, sqlite3.Row]:
         """The newest crawl of each source."""
         return {row["source"]: row for row in self.rows("SELECT * FROM crawls WHERE id IN (SELECT max(id) FROM crawls GROUP BY source)")}
+
+    def standings(self) -> dict[str, Standing]:
+        """The standing of every source that a crawl was made of; one that only ever was cut short by its operator has none."""
+        rows = self.rows(
+            """WITH newest AS (SELECT source, max(id) AS id, max(id) FILTER (WHERE finish_reason = 'finished') AS finished
+                               FROM crawls WHERE finish_reason <> 'stopped' GROUP BY source)
+               SELECT c.source, c.finish_reason, c.message, c.ended_at, (SELECT min(started_at) FROM crawls f
+                   WHERE f.source = c.source AND f.id > coalesce(n.finished, 0) AND f.finish_reason <> 'stopped') AS failing_since
+               FROM newest n JOIN crawls c ON c.id = n.id"""
+        )
+        return {
+            row["source"]: Standing(
+                row["finish_reason"], row["message"] or "", from_text(row["ended_at"]), from_text(row["failing_since"] or row["ended_at"])
+            )
+            for row in rows
+        }

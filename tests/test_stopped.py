@@ -1,0 +1,130 @@
+"""A source that cannot be read any more is told of once, with why, and again when it can be read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answers import TERMS, Answer, Site, crawl
+
+from monitor import alert as rounds
+from monitor.config import Config, Source, Target, load
+from monitor.deliver import compose
+from monitor.settings import Notify
+from monitor.store import Counts, Store
+
+NOON = dt.datetime(2025, 1, 31, 12, tzinfo=dt.UTC)
+FEED = """<rss version="2.0"><channel><title>Talk</title><item><guid>urn:1</guid><link>http://f.test/1</link>
+<title>Morale</title><pubDate>Thu, 30 Jan 2025 10:00:00 GMT</pubDate></item></channel></rss>"""
+WALL = Answer("<html><head><title>Just a moment...</title></head><body>cf-chl-opt</body></html>", 403)
+
+
+def watching(*names: str, **source: Any) -> Config:
+    sources = tuple(Source(name=name, type="feed", terms=TERMS, **source) for name in names)
+    return Config(sources=sources, notify=Notify(targets=(Target(url="console"),)))
+
+
+def ended(store: Store, reason: str, at: dt.datetime, source: str = "s", message: str = "") -> None:
+    """A crawl of a minute that ended so."""
+    number = store.begin_crawl(source, at - dt.timedelta(minutes=1))
+    store.end_crawl(number, at, finish_reason=reason, counts=Counts(), message=message)
+
+
+def alert(store: Store, config: Config, hours: float) -> list[str]:
+    """A round so many hours after noon."""
+    return rounds.alert(store, config, now=NOON + dt.timedelta(hours=hours))
+
+
+def test_a_wall_is_told_of_once_and_so_is_its_end(tmp_path: Path) -> None:
+    """A site that puts up a bot wall makes one message that says what it showed and what to do; the crawl that gets through ends it."""
+    with Site({"/robots.txt": Answer("User-agent: *\nDisallow:\n"), "/feed": WALL}) as forum, Store(tmp_path / "monitor.db") as store:
+        options, config = {"urls": [f"{forum.url}/feed?key=secret"]}, watching("s")
+        assert crawl(tmp_path, "feed", options, now="2025-01-31T12:00:00Z")["finish_reason"] == "banned"
+        told = alert(store, config, 0.1)
+        assert len(told) == 1 and told[0].startswith("s: rule source-stopped is firing on 2025-01-31. The crawl that ended on 31 January")
+        assert "shows a bot wall" in told[0] and "sources audit s" in told[0] and "secret" not in told[0]
+        assert crawl(tmp_path, "feed", options, now="2025-01-31T12:30:00Z")["finish_reason"] == "banned"
+        assert alert(store, config, 0.6) == []
+        due = store.due(NOON + dt.timedelta(hours=1))
+        assert [one.target for one in due] == ["console"]
+        message = compose(due[0].event, due[0].posts, config)
+        assert message.title == "s: not read any more" and "shows a bot wall" in message.body
+        forum.answers["/feed"] = Answer(FEED)
+        assert crawl(tmp_path, "feed", options, now="2025-01-31T13:00:00Z")["finish_reason"] == "finished"
+        told = alert(store, config, 1.1)
+        assert len(told) == 1 and "source-stopped is resolved" in told[0] and "read all that was due" in told[0]
+        assert alert(store, config, 1.2) == []
+        assert [one.event["state"] for one in store.due(NOON + dt.timedelta(hours=2))] == ["firing", "resolved"]
+
+
+def test_robots_txt_that_forbids_is_told_of_at_once(fresh_store: Store) -> None:
+    """The site's own word needs no second crawl; other sources are not concerned."""
+    ended(fresh_store, "disallowed", NOON, "a", "https://a.test/ is forbidden by robots.txt")
+    ended(fresh_store, "finished", NOON, "b")
+    assert [text[:2] for text in alert(fresh_store, watching("a", "b"), 0.1)] == ["a:"]
+
+
+@pytest.mark.parametrize("reason", ["failed", "robots_unreachable", "timed out", "killed", "rate_limited"])
+def test_what_may_pass_is_given_a_day(fresh_store: Store, reason: str) -> None:
+    """Failures of some hours are nobody's night; after a day without a finished crawl they are told, with since when."""
+    config = watching("s")
+    ended(fresh_store, "finished", NOON - dt.timedelta(hours=1))
+    for hour in range(0, 30, 3):
+        ended(fresh_store, reason, NOON + dt.timedelta(hours=hour), message="https://f.test/ answers 500")
+        told = alert(fresh_store, config, hour + 0.1)
+        assert bool(told) == (hour == 24), hour
+        if told:
+            assert f"since 31 January 2025, 11:59 UTC; the last one ended as {reason}: https://f.test/ answers 500." in told[0]
+
+
+def test_a_source_that_never_was_read_is_told_of_too(fresh_store: Store) -> None:
+    """A new source whose crawls all fail does not stay unnoticed for want of a finished one."""
+    for hour in (0, 12, 25):
+        ended(fresh_store, "failed", NOON + dt.timedelta(hours=hour))
+        assert bool(alert(fresh_store, watching("s"), hour + 0.1)) == (hour == 25)
+
+
+def test_crawls_that_are_far_apart_have_longer(fresh_store: Store) -> None:
+    """A source that is crawled once a week is not called unread for one crawl that failed."""
+    config = watching("s", every="7d")
+    ended(fresh_store, "failed", NOON)
+    assert alert(fresh_store, config, 48) == []
+    for day in (7, 15):
+        ended(fresh_store, "failed", NOON + dt.timedelta(days=day))
+    assert len(alert(fresh_store, config, 15 * 24 + 1)) == 1
+
+
+@pytest.mark.parametrize("reason", ["stopped", "killed", "failed"])
+def test_only_a_finished_crawl_ends_it(fresh_store: Store, reason: str) -> None:
+    """A crawl that somebody stopped, or that died, says nothing of the site: the alert stays, untold again."""
+    config = watching("s")
+    ended(fresh_store, "banned", NOON)
+    assert len(alert(fresh_store, config, 0.1)) == 1
+    ended(fresh_store, reason, NOON + dt.timedelta(hours=1))
+    assert alert(fresh_store, config, 1.1) == [] and fresh_store.rows("SELECT state FROM alerts")[0][0] == "firing"
+
+
+def test_what_was_long_ago_is_not_told(fresh_store: Store) -> None:
+    """A source that is switched on again, or a daemon that was off for a week, begins with crawls, not with an old verdict."""
+    ended(fresh_store, "banned", NOON)
+    assert alert(fresh_store, watching("s"), 7 * 24) == []
+
+
+def test_taking_the_source_out_ends_it(fresh_store: Store) -> None:
+    """Who takes the advice and switches the source off is told that the alert is over, once, and not that all is well."""
+    ended(fresh_store, "banned", NOON)
+    assert len(alert(fresh_store, watching("s"), 0.1)) == 1
+    off = watching("s", enabled=False)
+    told = alert(fresh_store, off, 0.2)
+    assert len(told) == 1 and "the source s was removed from config.yaml or switched off there" in told[0]
+    assert alert(fresh_store, off, 0.3) == []
+
+
+def test_its_name_is_not_free(tmp_path: Path) -> None:
+    """A rule of one's own cannot take the id of this alert."""
+    file = tmp_path / "config.yaml"
+    file.write_text("teams: [{id: meta, name: Meta}]\nrules: [{id: source-stopped, type: drop}]\n")
+    config, problems = load(file)
+    assert not config.rules and "Write another id" in str(problems[0])
