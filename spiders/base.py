@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import html_text
 import scrapy
+from lxml import etree
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
@@ -359,14 +360,11 @@ def unread(error: BaseException) -> str:
 
 _MAX_HTML = 10 * MAX_TEXT
 _TAG = re.compile(r"<(?:!--|/?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>)")  # neither "1 < 2" nor <https://x.example> in a mail
-_OTHERS = (
-    "//blockquote | //pre"
-    " | //aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"  # Discourse's
+_OTHERS = etree.XPath(  # Discourse's quotes and link previews
+    "//aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"
 )
-
-_INLINE = " | ".join(
-    f"//{tag}" for tag in ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
-)
+_NO_WORDS = ("blockquote", "pre", "script", "style", "iframe", "object", "embed", "applet", etree.Comment, etree.ProcessingInstruction)
+_INLINE = ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
 
 
 def plain(markup: str) -> str:
@@ -375,12 +373,12 @@ def plain(markup: str) -> str:
     if not _TAG.search(markup):
         return unquoted(html.unescape(markup))
     tree = html_text.parse_html(markup)
-    for element in tree.xpath(_OTHERS):
+    for element in _OTHERS(tree) if "<aside" in markup else ():
         if element.getparent() is not None:
             element.drop_tree()
-    for element in tree.xpath(_INLINE):
-        element.drop_tag()  # html_text would put a space there: "Deep Seek", and amid Chinese words
-    return unquoted(html_text.extract_text(tree))
+    etree.strip_elements(tree, *_NO_WORDS, with_tail=False)
+    etree.strip_tags(tree, *_INLINE)  # html_text would put a space there: "Deep Seek", and amid Chinese words
+    return unquoted(html_text.etree_to_text(tree))
 
 
 _QUOTED = re.compile(r"\s*>(?:[\s>]|$|[^\W\d_])")  # "> so", ">so", ">>", but neither ">50 % left" nor ">_<"

@@ -41,4 +41,5 @@ REMOTE_CONTROL_ENABLED = False  # likewise
 ITEM_PIPELINES = {"spiders.storing.Storing": 100}
 LOG_INSTALL_ROOT_HANDLER = False  # the command line has its own
 LOG_LEVEL = "ERROR"  # INFO prints posts, and warnings whole URLs; the crawl's own message says what went wrong
+WARN_ON_GENERATOR_RETURN_VALUE = False  # it parses a callback's source at every answer; mypy tells us the same
 STATS_DUMP = False  # counts go to the table `crawls`
