@@ -99,7 +99,8 @@ class DailyTrend:
 
     `posts`, `authors` (voices) and `threads` are counts. Shares are of voices: each author counts once, by the mean of
     his posts of the day. `mean` is in [-1, 1] and `low`..`high` its 95 % interval. All figures but the counts are None
-    when `authors` is below the configured minimum: `sufficient` is then False. `variance` is that of one voice.
+    when `authors` is below the configured minimum: `sufficient` is then False. `variance` is that of one voice, `effective` the
+    number of independent voices that are as much evidence: those of one thread have something in common.
     """
 
     day: dt.date
@@ -117,6 +118,7 @@ class DailyTrend:
     neutral_share: float | None = None
     positive_share: float | None = None
     variance: float | None = None
+    effective: float | None = None
 
 
 def to_text(moment: dt.datetime) -> str:

@@ -56,6 +56,13 @@ def m006_forgetting(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m007_effective_voices(db: Database) -> None:
+    """How many independent voices a day's are worth. Every day is computed anew by the next `trend`."""
+    for statement in _EFFECTIVE:
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -241,6 +248,19 @@ _FORGETTING = (
         FROM days LEFT JOIN counts ON counts.day = days.day AND counts.source = days.source""",
 )
 
+_EFFECTIVE = (
+    """ALTER TABLE daily_trends ADD COLUMN effective REAL""",
+    """DROP VIEW v_daily""",
+    """CREATE VIEW v_daily AS
+        SELECT t.day, t.team, t.source, t.model, t.posts, t.authors, t.threads, t.sufficient, t.mean, t.low, t.high,
+            t.negative_share, t.neutral_share, t.positive_share,
+            (SELECT avg(EXISTS (SELECT 1 FROM covered_days d WHERE d.day = t.day AND d.source = s.source)) FROM sources s
+             WHERE t.day BETWEEN s.first_day AND s.last_day AND t.source IN ('*', s.source)) AS coverage, t.effective
+        FROM daily_trends t""",
+    """INSERT INTO dirty_days SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true
+        ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
@@ -404,5 +424,6 @@ COLUMNS: dict[str, str] = {
     "meta.value": "the fact",
     "verdict": "what follows from it, in words",
     "variance": "variance of one voice's value",
+    "effective": "independent voices that are as much evidence as `authors`, since those of one thread have something in common",
 }
 """What a column holds: `column`, or `table.column` where the same word means something else there."""

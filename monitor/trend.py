@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitor.records import ALL, DailyTrend, from_text, to_text
-from monitor.rules.statistics import margin, voice_variance
+from monitor.rules.statistics import correlation, effective_voices, margin, voice_variance
 from monitor.store import Store
 
 if TYPE_CHECKING:
@@ -157,28 +157,59 @@ def _frame(rows: Iterable[Sequence[object]]) -> DataFrame:
 
 def _figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
     """One row per day, team, source and model of the frame."""
-    shares = frame.assign(**{label: (frame["label"] == label).astype(float) for label in _LABELS})
-    voices = shares.groupby([*_GROUP, "voice"], observed=True)[["value", *_LABELS]].mean()
+    shares = frame.assign(posts=1, **{label: (frame["label"] == label).astype(float) for label in _LABELS})
+    # What a voice says in a thread, then what it says in all: each voice weighs one, whatever it writes.
+    cells = shares.groupby([*_GROUP, "thread", "voice"], observed=True)[["posts", "value", *_LABELS]].sum()
+    written = cells.groupby(level=[*_GROUP, "voice"], observed=True).sum()
+    voices = written[["value", *_LABELS]].div(written["posts"], axis=0)
+    cells = cells.join(written["posts"].rename("in_all"), on=[*_GROUP, "voice"])
+    said = (cells["value"] / cells["posts"]).to_numpy()
+    threads = (
+        cells.assign(voices=1.0, weight=cells["posts"] / cells["in_all"], said=said, squared=said**2)
+        .groupby(level=[*_GROUP, "thread"], observed=True)[["voices", "weight", "said", "squared"]]
+        .sum()
+    )
+    parts = threads.assign(shares=threads["weight"] ** 2, sizes=threads["voices"] ** 2, means=threads["said"] ** 2 / threads["voices"])
+    sums = parts.groupby(level=_GROUP, observed=True)[["voices", "weight", "said", "squared", "shares", "sizes", "means"]].sum()
     authors = voices.groupby(level=_GROUP, observed=True)
     posts = frame.groupby(_GROUP, observed=True)["thread"].agg(["size", "nunique"])
-    table = posts.join(authors["value"].agg(["count", "mean", "var"])).join(authors[_LABELS].mean())
+    table = posts.join(authors["value"].agg(["count", "mean", "var"])).join(authors[_LABELS].mean()).join(sums)
     return [_row(key, *figures, min_authors=min_authors) for key, *figures in table.itertuples(name=None)]
 
 
 def _row(
-    key: tuple[str, str, str, str], posts: int, threads: int, authors: int, mean: float, sample: float, *shares: float, min_authors: int
+    key: tuple[str, str, str, str],
+    posts: int,
+    threads: int,
+    authors: int,
+    mean: float,
+    sample: float,
+    negative: float,
+    neutral: float,
+    positive: float,
+    *clusters: float,
+    min_authors: int,
 ) -> DailyTrend:
     day, team, source, model = key
     row = DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, sufficient=authors >= min_authors)
     if not row.sufficient:
         return row
     variance = voice_variance(0.0 if math.isnan(sample) else sample, authors)
-    reach = margin(variance, authors, 0.975)
-    negative, neutral, positive = shares
+    effective = _effective(authors, threads, *clusters)
+    reach = margin(variance, effective, 0.975)
     return replace(
         row, mean=mean, low=max(-1.0, mean - reach), high=min(1.0, mean + reach), negative_share=negative, neutral_share=neutral,
-        positive_share=positive, variance=variance,
+        positive_share=positive, variance=variance, effective=effective,
     )  # fmt: skip
+
+
+def _effective(
+    authors: int, threads: int, cells: float, weight: float, said: float, squared: float, shares: float, sizes: float, means: float
+) -> float:
+    """statistics.effective_voices of sums over threads; `cells` are voices that count in each thread where they speak."""
+    within, between = max(0.0, squared - means), max(0.0, means - said**2 / cells)
+    alike = (cells - sizes / cells) / (threads - 1) if threads > 1 else cells
+    return effective_voices(authors, shares / weight**2, correlation(cells, threads, within, between, alike))
 
 
 def _chunks(dirty: Mapping[tuple[str, str], int]) -> Iterator[dict[tuple[str, str], int]]:

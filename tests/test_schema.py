@@ -17,7 +17,8 @@ NOW = dt.datetime(2025, 1, 23, 12, tzinfo=dt.UTC)
 
 VIEWS = {
     "v_coverage": "day source posts unread covered",
-    "v_daily": "day team source model posts authors threads sufficient mean low high negative_share neutral_share positive_share coverage",
+    "v_daily": "day team source model posts authors threads sufficient mean low high negative_share neutral_share positive_share coverage "
+    "effective",
     "v_posts": "id source native_id url thread_id parent_id title text language posted_at date_origin edited_at fetched_at kind "
     "team model negative neutral positive value label corrected read_by",
     "v_alerts": "id rule type team source state day fired_at resolved_day resolved_at value before threshold low high authors posts "

@@ -93,12 +93,24 @@ def test_an_author_counts_once_however_much_he_writes(fresh_store: Store) -> Non
 
 def test_mean_travels_with_its_interval(fresh_store: Store) -> None:
     """Six voices at 0, +-0.3, +-0.6, 0: mean 0, variance (5 * 0.18 + 2 * 0.25) / 7 = 0.2, reach t(7; 97.5 %) * sqrt(0.2 / 6)."""
-    say(fresh_store, [Said(str(n), value) for n, value in enumerate((0.0, 0.3, -0.3, 0.6, -0.6, 0.0))])
+    say(fresh_store, [Said(str(n), value, thread=str(n)) for n, value in enumerate((0.0, 0.3, -0.3, 0.6, -0.6, 0.0))])
     trend(fresh_store, min_authors=5)
     found = row(fresh_store)
     assert found.mean == pytest.approx(0) and found.variance == pytest.approx(0.2)
     reach = 2.364624 * (0.2 / 6) ** 0.5
     assert (found.low, found.high) == (pytest.approx(-reach), pytest.approx(reach))
+
+
+def test_a_thread_that_agrees_with_itself_is_few_voices(fresh_store: Store) -> None:
+    """Twenty people in two threads, each of one mind, are less evidence than twenty who never met; the counts stay those of people."""
+    apart = [Said(f"a{n}", 0.6 if n % 2 else -0.6, thread=str(n)) for n in range(20)]
+    together = [Said(f"b{n}", 0.6 if n % 2 else -0.6, thread=str(n % 2), team="other") for n in range(20)]
+    say(fresh_store, [*apart, *together])
+    trend(fresh_store, min_authors=5)
+    alone, grouped = row(fresh_store), row(fresh_store, team="other")
+    assert alone.effective == 20 and alone.authors == grouped.authors == 20 and alone.mean == grouped.mean == pytest.approx(0)
+    assert grouped.effective is not None and 5 < grouped.effective < 8  # r = (1 * 1 + 20 * 0.15) / 21, design effect 1 + 9 r
+    assert grouped.high is not None and alone.high is not None and grouped.high > 1.5 * alone.high
 
 
 def test_voices_that_agree_pretend_no_certainty(fresh_store: Store) -> None:

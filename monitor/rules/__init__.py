@@ -54,9 +54,10 @@ class Rule(Protocol):
 
 
 class Voices(NamedTuple):
-    """A day's figures where there are any: `variance` is that of one voice."""
+    """A day's figures where there are any: `variance` is that of one voice, `effective` how many voices count as independent."""
 
     authors: int
+    effective: float
     mean: float
     variance: float
 
@@ -79,7 +80,7 @@ def voices(day: DailyTrend) -> Voices | None:
     """The day's figures, or None when too few people spoke for any."""
     if not day.sufficient or day.mean is None or day.variance is None:
         return None
-    return Voices(day.authors, day.mean, day.variance)
+    return Voices(day.authors, day.effective or float(day.authors), day.mean, day.variance)
 
 
 def no_data(day: DailyTrend, rule: config.Rule, why: str) -> Verdict:

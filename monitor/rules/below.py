@@ -24,7 +24,7 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     now = voices(day)
     if now is None or now.authors < rule.min_authors:
         return few(day, rule)
-    bound = now.mean + margin(now.variance, now.authors, rule.confidence)
+    bound = now.mean + margin(now.variance, now.effective, rule.confidence)
     outcome: Outcome = "breach" if bound < rule.threshold else "clear" if now.mean >= rule.recover else "between"
     reason = f"Sentiment is {shown(day)}; the line is {rule.threshold:+z.2f}"
     if outcome == "breach":

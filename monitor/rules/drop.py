@@ -54,18 +54,19 @@ def _difference(past: Sequence[Voices], now: Voices, confidence: float) -> tuple
     DAYS_SD squared as statistics.voice_variance is, so that a few days which happen to agree are no certainty. Degrees
     of freedom of the sum of the three errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
     """
-    total = sum(day.authors for day in past)
-    mean = sum(day.authors * day.mean for day in past) / total
-    within = sum((day.authors - 1) * day.variance for day in past) / (total - len(past))
-    between = sum(day.authors * (day.mean - mean) ** 2 for day in past) / (len(past) - 1)
-    squares = sum(day.authors**2 for day in past) / total
+    total = sum(day.effective for day in past)
+    mean = sum(day.effective * day.mean for day in past) / total
+    inner = max(1.0, total - len(past))
+    within = sum((day.effective - 1) * day.variance for day in past) / inner
+    between = sum(day.effective * (day.mean - mean) ** 2 for day in past) / (len(past) - 1)
+    squares = sum(day.effective**2 for day in past) / total
     found = max(0.0, (between - within) / ((total - squares) / (len(past) - 1)))
     days_df = len(past) - 1 + DAYS_DF
     day_to_day = ((len(past) - 1) * found + DAYS_DF * DAYS_SD**2) / days_df
     errors = (
         (day_to_day * (1 + squares / total), days_df),
-        (within / total, total - len(past)),
-        (now.variance / now.authors, degrees(now.authors)),
+        (within / total, inner),
+        (now.variance / now.effective, degrees(now.effective)),
     )
     variance = sum(part for part, _ in errors)
     df = variance**2 / sum(part**2 / df for part, df in errors)

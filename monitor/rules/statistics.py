@@ -1,4 +1,4 @@
-"""The few statistics that trends and rules share: the variance of a voice, a t quantile, the tails of a count.
+"""The few statistics that trends and rules share: the variance of a voice, how many voices count, a t quantile, the tails of a count.
 
 The promise: a small group is never certain. Five voices that happen to agree get the interval of five voices, and a
 count is compared with how much such counts have been going up and down, never with a bare mean. Pure functions; each
@@ -28,14 +28,39 @@ def voice_variance(sample: float, voices: int) -> float:
     return ((voices - 1) * sample + PRIOR_DF * PRIOR_SD**2) / degrees(voices)
 
 
-def degrees(voices: int) -> int:
+def degrees(voices: float) -> float:
     """Degrees of freedom of a mean over `voices` voices (see `voice_variance`)."""
     return voices - 1 + PRIOR_DF
 
 
-def margin(variance: float, voices: int, confidence: float) -> float:
+PRIOR_CORRELATION, CORRELATION_DF = 0.15, 20
+"""What two voices of one thread are held to have in common before any is heard (the intraclass correlation), and with how much weight."""
+
+
+def correlation(voices: float, threads: int, within: float, between: float, alike: float) -> float:
+    """The intraclass correlation in [0, 1] of voices in the same thread, shrunk toward PRIOR_CORRELATION: a day has few threads.
+
+    By a one-way analysis of variance (Donner, Int. Stat. Rev. 54 (1986) 67): `within` and `between` are its sums of squares,
+    `alike` the mean size of a thread as it takes it (n0).
+    """
+    inner, outer = voices - threads, threads - 1
+    known = max(0.0, min(inner, outer))
+    spread = between / outer + (alike - 1) * within / inner if known else 0.0
+    found = min(1.0, max(0.0, (between / outer - within / inner) / spread)) if spread > 0 else 0.0
+    return (known * found + CORRELATION_DF * PRIOR_CORRELATION) / (known + CORRELATION_DF)
+
+
+def effective_voices(voices: int, squares: float, correlation: float) -> float:
+    """How many voices that know nothing of each other are as much evidence as `voices` in threads; from 1 to `voices`.
+
+    `squares` is the sum of the squares of the shares that threads hold of the voices (Kish, Survey Sampling, 1965, 5.4).
+    """
+    return voices / max(1.0, 1 - correlation + correlation * voices * squares)
+
+
+def margin(variance: float, voices: float, confidence: float) -> float:
     """How far the one-sided bound of a mean lies from it. `variance` is that of one voice, as `voice_variance` gives it."""
-    return t_quantile(confidence, degrees(voices)) * math.sqrt(variance / voices)
+    return t_quantile(confidence, max(2.0, degrees(voices))) * math.sqrt(variance / voices)
 
 
 @lru_cache(maxsize=4096)

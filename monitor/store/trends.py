@@ -12,7 +12,7 @@ from monitor.store.echoes import OWN_WORDS, VOICE
 
 _TREND_COLUMNS = (
     "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
-    "negative_share, neutral_share, positive_share, variance"
+    "negative_share, neutral_share, positive_share, variance, effective"
 )
 
 
@@ -55,10 +55,10 @@ class Trends(Connection):
                 "DELETE FROM dirty_days WHERE day = ? AND team = ? AND marks <= ?", [(*pair, marks) for pair, marks in done.items()]
             )
             connection.executemany(
-                f"INSERT INTO daily_trends ({_TREND_COLUMNS}) VALUES ({','.join('?' * 15)})",
+                f"INSERT INTO daily_trends ({_TREND_COLUMNS}) VALUES ({','.join('?' * 16)})",
                 [
                     (t.day.isoformat(), t.team, t.source, t.model, t.posts, t.authors, t.threads, t.sufficient, t.mean, t.low, t.high,
-                     t.negative_share, t.neutral_share, t.positive_share, t.variance)
+                     t.negative_share, t.neutral_share, t.positive_share, t.variance, t.effective)
                     for t in trends
                 ],
             )  # fmt: skip
