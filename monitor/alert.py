@@ -21,7 +21,8 @@ from monitor.config import Config, Rule
 from monitor.errors import MonitorError
 from monitor.privacy import suppressed
 from monitor.records import ALL, SOURCE_STOPPED, AlertState, DailyTrend
-from monitor.rules import Verdict
+from monitor.rules import Verdict, shift
+from monitor.rules.overtakes import difference
 from monitor.store import Step, Store
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ def _series(config: Config) -> dict[Key, Rule]:
         if not rule.enabled or (rule.source != ALL and rule.source not in sources):
             continue
         teams = [team.id for team in config.teams] if ALL in rule.teams else list(rule.teams)
+        teams = [team for team in teams if team != rule.against]
         found.update({(rule.id, team, rule.source): rule for team in teams})
         if not teams:
             found.update({(rule.id, ALL, source): rule for source in (sources if rule.source == ALL else [rule.source])})
@@ -198,7 +200,7 @@ def _histories(
     for key, rule in series.items():
         state = states[key]
         begins = min(state.since if state.name in _BREACHED else today, state.checked_day or today)
-        first[key] = begins - dt.timedelta(days=rule.baseline_days + rule.for_)
+        first[key] = begins - dt.timedelta(days=rule.baseline_days + rule.for_ + shift.REACH * (rule.type == "shift"))
     since = min(first.values(), default=today)
     # An alert on one source beside the figures of all would tell those of a source that is withheld.
     rows = suppressed(store.trends(model=model, since=since), min_authors) if series else []
@@ -210,11 +212,14 @@ def _histories(
         kind = (row.team == ALL, row.source)
         starts[kind] = min(row.day, starts.get(kind, row.day))
     found = {}
-    for key in series:
+    for key, rule in series.items():
         _, team, source = key
         start = max(first[key], starts.get((team == ALL, source), today + dt.timedelta(days=1)))
         days = [start + dt.timedelta(days=n) for n in range((today - start).days + 1)]
         found[key] = [spoken.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in days]
+        if rule.against:
+            nobody = DailyTrend(today, rule.against, source, model, 0, 0, 0, False)
+            found[key] = [difference(row, spoken.get((rule.against, source, row.day), nobody)) for row in found[key]]
     return found
 
 

@@ -17,16 +17,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from monitor.conditions import Rule, RuleType, false_alarms
 from monitor.errors import ConfigError, Problem
 from monitor.problems import Location, expand, in_words, key_path, kind, near, read, shown, written
 from monitor.records import ALL
 from monitor.scoring import LOOPBACK, Price, Scorer
 from monitor.section import seconds
-from monitor.settings import Alias, Config, Notify, Privacy, Rule, RuleType, Schedule, Source, Target, Team, Terms
+from monitor.settings import Alias, Config, Notify, Privacy, Schedule, Source, Target, Team, Terms
 
 __all__ = [
     "ENVIRONMENT_KEY", "FILE_NAME", "Alias", "Config", "Notify", "Price", "Privacy", "Rule", "RuleType", "Schedule", "Scorer", "Source",
-    "Target", "Team", "Terms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types", "warnings",
+    "Target", "Team", "Terms", "false_alarms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types", "warnings",
 ]  # fmt: skip
 
 ENVIRONMENT_KEY = "FORUM_MONITOR_CONFIG"
@@ -230,6 +231,13 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
                 unknown(("rules", index, "teams", number), team_id, "teams", "id", ids)
         kept = tuple(team_id for team_id in rule.teams if team_id == ALL or team_id in ids)
         rules[index] = rule.model_copy(update={"teams": kept})
+        if rule.against is not None and rule.against not in ids:
+            unknown(("rules", index, "against"), rule.against, "teams", "id", ids)
+        if rule.type == "overtakes" and rule.against is None:
+            wrong(("rules", index, "against"), "is missing", "Name the team that the others are compared with")
+        if rule.type == "overtakes" and rule.against not in ids:
+            del rules[index]
+            continue
         if not rule.teams and rule.type != "silence":
             wrong(("rules", index, "teams"), "is an empty list", 'Name teams, or write "*" for each')
         if rule.source != ALL and rule.source not in names:

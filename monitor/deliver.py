@@ -84,7 +84,7 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
             if quoted := excerpt(post["text"], config.privacy.excerpt):
                 lines.append(f"   “{quoted}”")
     lines += ["", f"Sent by the rule {event['rule']} ({event['type']})."]
-    if event["type"] in ("below", "drop"):
+    if event["type"] not in ("spike", "silence", "stopped"):
         lines[-1] += " Sentiment lies between -1 and +1, one voice per person."
         lines.append(f"Scored by {event['model']}, which errs on single posts: read them before you act.")
     title = f"Resolved: {headline}" if over else headline
@@ -110,8 +110,16 @@ def _headline(event: Mapping[str, Any]) -> str:
     match event["type"]:
         case "drop":
             return f"sentiment fell from {before:+z.2f} to {value:+z.2f}"
+        case "rise":
+            return f"sentiment rose from {before:+z.2f} to {value:+z.2f}"
+        case "shift":
+            return f"sentiment has {'fallen' if value < before else 'risen'} from {before:+z.2f} to {value:+z.2f}"
         case "below":
             return f"sentiment is low, {value:+z.2f}"
+        case "above":
+            return f"sentiment is high, {value:+z.2f}"
+        case "overtakes":
+            return f"better spoken of than another team, by {value:.2f}"
         case "stopped":
             return "not read any more"
         case "spike":

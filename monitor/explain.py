@@ -18,12 +18,12 @@ SHORT = 30
 def representative(rows: Sequence[Mapping[str, Any]], kind: RuleType, count: int) -> list[int]:
     """The ids of at most `count` posts of `rows` (as `Store.evidence` gives them) that show an alert of a `kind` of rule.
 
-    Where sentiment fell these are the most negative; otherwise those nearest to what most said. A second post by one
-    author, then a second one of one thread, comes only when there is no other.
+    Where sentiment fell these are the most negative, where it rose the most positive; otherwise those nearest to what most
+    said. A second post by one author, then a second one of one thread, comes only when there is no other.
     """
     middle = median(row["value"] for row in rows) if rows else 0.0
-    fell = kind in ("below", "drop")
-    left = sorted(rows, key=lambda row: (row["length"] < SHORT, row["value"] if fell else abs(row["value"] - middle), row["id"]))
+    sign = {"below": 1, "drop": 1, "shift": 1, "above": -1, "rise": -1, "overtakes": -1}.get(kind, 0)
+    left = sorted(rows, key=lambda row: (row["length"] < SHORT, sign * row["value"] if sign else abs(row["value"] - middle), row["id"]))
     chosen: list[Mapping[str, Any]] = []
     while left and len(chosen) < count:
         authors = {row["author_key"] for row in chosen} - {None}

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from monitor.records import clean
 
+ID = r"^[a-z0-9][a-z0-9_.-]*$"
+"""What teams, sources and rules are called by."""
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

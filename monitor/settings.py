@@ -1,7 +1,8 @@
 """What config.yaml may hold: every section as a pydantic model, with its units, defaults and what makes no sense.
 
 The promise: a value that got past these models can be used as it is. Messages say what to write, and never show a value
-that may be a secret. `monitor.config` reads the file into them; the section `scorer` stands in monitor/scoring.py.
+that may be a secret. `monitor.config` reads the file into them; the section `scorer` stands in monitor/scoring.py, `rules`
+in monitor/conditions.py.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import errno
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from monitor.records import ALL, SOURCE_STOPPED, Kind
+from monitor.conditions import Rule
+from monitor.records import Kind
 from monitor.scoring import Scorer
-from monitor.section import File, Name, Seconds, Section, seconds
-
-_ID = r"^[a-z0-9][a-z0-9_.-]*$"
+from monitor.section import ID, File, Name, Seconds, Section, seconds
 
 
 def _pause(value: object) -> float:
@@ -64,7 +64,7 @@ class Alias(Section):
 class Team(Section):
     """A team that is watched. The name is itself an alias unless `aliases` holds it in another form."""
 
-    id: str = Field(pattern=_ID)
+    id: str = Field(pattern=ID)
     name: Name
     parent: str | None = None
     aliases: tuple[Alias, ...] = ()
@@ -98,7 +98,7 @@ class Terms(Section):
 class Source(Section):
     """A place that is crawled. `type` names a file in spiders/; `options` are that spider's own."""
 
-    name: str = Field(pattern=_ID)
+    name: str = Field(pattern=ID)
     type: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     enabled: bool = True
     kind: Kind = "voice"
@@ -119,98 +119,6 @@ class Source(Section):
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     terms: Terms | None = None
     """Required of an enabled source: nothing is crawled before a person has read what its site allows."""
-
-
-RuleType = Literal["below", "drop", "spike", "silence"]
-_THRESHOLDS: dict[str, tuple[float, float, float]] = {  # the smallest that makes sense, the greatest, the default
-    "below": (-1.0, 1.0, -0.3),
-    "drop": (0.01, 2.0, 0.25),
-    "spike": (1.01, 1000.0, 3.0),
-    "silence": (0.0, 0.99, 0.1),
-}
-_MEASURED: dict[str, tuple[int, float]] = {"drop": (2, 0.97), "spike": (1, 0.999)}
-"""`for` and `confidence` where (1, 0.998) gave more than one false alarm per series and year: tests/benchmarks/test_alert_rates.py."""
-
-
-def _recover(rule_type: RuleType, threshold: float) -> float:
-    """The default: clear of `threshold`, and within reach. With the default thresholds -0.2, 0.1, 1.5 and 0.5."""
-    found = {
-        "below": min(threshold + 0.1, 1.0),
-        "drop": threshold * 0.4,
-        "spike": 1 + (threshold - 1) / 4,
-        "silence": threshold + (1 - threshold) * 4 / 9,
-    }
-    return round(found[rule_type], 6)
-
-
-class Rule(Section):
-    """When an alert fires and when it is over. What `threshold` and `recover` mean stands in monitor/rules/<type>.py."""
-
-    id: str = Field(pattern=_ID)
-    type: RuleType
-    enabled: bool = True
-    teams: tuple[str, ...] = (ALL,)
-    """Ids of teams, or `*` for each; none at all, with type silence, for the source as a whole."""
-    source: str = ALL
-    min_authors: int = Field(default=8, ge=1, le=100_000)
-    for_: int = Field(default=None, validate_default=True, ge=1, le=60, alias="for")
-    """Days in a row on which the condition must hold before the alert fires."""
-    threshold: float = Field(default=None, validate_default=True, allow_inf_nan=False)
-    recover: float = Field(default=None, validate_default=True, allow_inf_nan=False)
-    recover_for: int = Field(default=2, ge=1, le=60)
-    """Complete days in a row on which the recovery threshold must hold before the alert is resolved."""
-    baseline_days: int = Field(default=28, ge=5, le=366)
-    confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
-    """How sure the statistics must be, one-sided. What it costs in false alarms stands in monitor/rules/<type>.py."""
-
-    @field_validator("id")
-    @classmethod
-    def _not_ours(cls, value: str) -> str:
-        if value == SOURCE_STOPPED:
-            raise ValueError("write another id: this one is that of the alert that a source cannot be read")
-        return value
-
-    @field_validator("teams", mode="before")
-    @classmethod
-    def _one_team(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("for_", "confidence", mode="before")
-    @classmethod
-    def _as_measured(cls, value: object, info: ValidationInfo) -> object:
-        days, confidence = _MEASURED.get(info.data.get("type", "below"), (1, 0.998))
-        return value if value is not None else days if info.field_name == "for_" else confidence
-
-    @field_validator("threshold", "recover", mode="before")
-    @classmethod
-    def _by_type(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None:
-            return value
-        rule_type = info.data.get("type", "below")  # without a type there is a problem already
-        default = _THRESHOLDS[rule_type][2]
-        return default if info.field_name == "threshold" else _recover(rule_type, info.data.get("threshold", default))
-
-    @field_validator("threshold")
-    @classmethod
-    def _makes_sense(cls, value: float, info: ValidationInfo) -> float:
-        if "type" in info.data:
-            least, most, _ = _THRESHOLDS[info.data["type"]]
-            if not least <= value <= most:
-                raise ValueError(f"write a number from {least:g} to {most:g}")
-        return value
-
-    @field_validator("recover")
-    @classmethod
-    def _keeps_clear(cls, value: float, info: ValidationInfo) -> float:
-        if not {"type", "threshold"} <= info.data.keys():  # they have a problem of their own
-            return value
-        threshold, upward = info.data["threshold"], info.data["type"] in ("below", "silence")
-        if value < threshold if upward else value > threshold:
-            raise ValueError(
-                f"write a recover that is {'above' if upward else 'below'} the threshold ({threshold:g}): "
-                "with this one the alert would be over while it still fires"
-            )
-        return value
 
 
 class Target(Section):

@@ -20,13 +20,19 @@ from monitor.rules.statistics import margin
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
     """Judge the last day of `history`; no other day is looked at."""
-    day = history[-1]
+    return beyond(history[-1], rule, 1)
+
+
+def beyond(day: DailyTrend, rule: config.Rule, sign: int) -> Verdict:
+    """Whether a day is under the line (`sign` 1) or over it (-1)."""
     now = voices(day)
     if now is None or now.authors < rule.min_authors:
         return few(day, rule)
-    bound = now.mean + margin(now.variance, now.effective, rule.confidence)
-    outcome: Outcome = "breach" if bound < rule.threshold else "clear" if now.mean >= rule.recover else "between"
+    bound = now.mean + sign * margin(now.variance, now.effective, rule.confidence)
+    breach, clear = sign * bound < sign * rule.threshold, sign * now.mean >= sign * rule.recover
+    outcome: Outcome = "breach" if breach else "clear" if clear else "between"
     reason = f"Sentiment is {shown(day)}; the line is {rule.threshold:+z.2f}"
     if outcome == "breach":
-        reason += f", and the true mean is under {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
+        side = "under" if sign > 0 else "over"
+        reason += f", and the true mean is {side} {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
     return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, None, day.low, day.high)

@@ -27,6 +27,11 @@ DAYS_DF, DAYS_SD = 10, 0.1
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
     """Judge the last day of `history` against the days before it."""
+    return turned(history, rule, began, 1)
+
+
+def turned(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None, sign: int) -> Verdict:
+    """Whether the last day is lower (`sign` 1) or higher (-1) than the days before it."""
     day = history[-1]
     now = voices(day)
     if now is None or now.authors < rule.min_authors:
@@ -35,11 +40,12 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     if len(days) < ENOUGH_DAYS:
         return no_data(day, rule, f"{len(days)} days before it have enough voices, of which the rule needs {ENOUGH_DAYS}")
     before, noise = _difference([figures for _, figures in days], now, rule.confidence)
-    drop = before - now.mean
+    drop = sign * (before - now.mean)
+    word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
     outcome: Outcome = "breach" if drop >= rule.threshold and drop > noise else "clear" if drop <= rule.recover else "between"
     reason = (
         f"Sentiment went from {before:+z.2f} (mean of {len(days)} days, {days[0][0]} to {days[-1][0]}) to {shown(day)}: "
-        f"{abs(drop):.2f} {'lower' if drop > 0 else 'higher'}, where {rule.threshold:.2f} lower is an alert"
+        f"{abs(drop):.2f} {word if drop > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
     )
     if outcome == "breach":
         reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence * 100:.4g} % confidence"

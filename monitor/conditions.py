@@ -1,0 +1,190 @@
+"""The section `rules` of config.yaml: when an alert fires, and when it is over.
+
+The promise: what a rule leaves out is filled in so that it keeps its budget of false alarms, as tests/benchmarks/alerts.py
+measured it; a rule that would be over while it still fires is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from monitor.records import ALL, SOURCE_STOPPED
+from monitor.section import ID, Section
+
+RuleType = Literal["below", "above", "drop", "rise", "shift", "overtakes", "spike", "silence"]
+Direction = Literal["down", "up"]
+
+_THRESHOLDS: dict[RuleType, tuple[float, float, float]] = {  # the smallest that makes sense, the greatest, the default
+    "below": (-1.0, 1.0, -0.3),
+    "above": (-1.0, 1.0, 0.3),
+    "drop": (0.01, 2.0, 0.25),
+    "rise": (0.01, 2.0, 0.25),
+    "shift": (0.01, 2.0, 0.1),
+    "overtakes": (0.0, 2.0, 0.0),
+    "spike": (1.01, 1000.0, 3.0),
+    "silence": (0.0, 0.99, 0.1),
+}
+_UPWARD = ("below", "silence")
+"""Types whose recovery threshold lies above the threshold."""
+
+_DAYS: dict[RuleType, int] = {"drop": 2, "rise": 2}
+_BASELINE: dict[RuleType, int] = {"shift": 84}
+
+FALSE_ALARMS: dict[RuleType, tuple[tuple[float, float], ...]] = {
+    "below": ((0.99, 1.0), (0.998, 0.33)),
+    "above": ((0.99, 1.0), (0.998, 0.33)),
+    "drop": ((0.97, 0.55), (0.99, 0.3)),
+    "rise": ((0.97, 0.55), (0.99, 0.3)),
+    "shift": ((0.9995, 0.9), (0.9998, 0.4)),
+    "overtakes": ((0.998, 0.9), (0.999, 0.5)),
+    "spike": ((0.998, 1.15), (0.999, 0.68)),
+    "silence": ((0.99, 0.5), (0.998, 0.3)),
+}
+"""(confidence, false alarms per series and year), with the other defaults: the worst of quiet series of 5, 20 and 100 voices a day."""
+
+BUDGET = 1.0
+"""False alarms per series and year that a rule without `budget` and `confidence` may make."""
+
+
+def confidence_for(rule_type: RuleType, budget: float) -> float:
+    """The least confidence that keeps `budget`, by the measured table: log-linear between its rows and beyond its last."""
+    table = FALSE_ALARMS[rule_type]
+    chance = 1 - table[0][0]
+    for (low, often), (high, rarely) in pairwise(table):
+        if budget < often:
+            chance = (1 - low) * math.pow((1 - high) / (1 - low), math.log(often / budget) / math.log(often / rarely))
+        if budget >= rarely:
+            break
+    return round(1 - chance, 9)
+
+
+def false_alarms(rule: Rule) -> float:
+    """False alarms per series and year of a rule with its confidence: the reverse of `confidence_for`."""
+    for (low, often), (high, rarely) in pairwise(FALSE_ALARMS[rule.type]):
+        steps = math.log((1 - low) / (1 - rule.confidence)) / math.log((1 - low) / (1 - high))
+        found = often * math.pow(rarely / often, steps)
+        if rule.confidence <= high:
+            break
+    return found
+
+
+def _recover(rule_type: RuleType, threshold: float) -> float:
+    """The default: clear of `threshold`, and within reach. With the default thresholds -0.2, 0.2, 0.1, 0.1, 0.05, -0.1, 1.5 and 0.5."""
+    found = {
+        "below": min(threshold + 0.1, 1.0),
+        "above": max(threshold - 0.1, -1.0),
+        "drop": threshold * 0.4,
+        "rise": threshold * 0.4,
+        "shift": threshold * 0.5,
+        "overtakes": threshold - 0.1,
+        "spike": 1 + (threshold - 1) / 4,
+        "silence": threshold + (1 - threshold) * 4 / 9,
+    }
+    return round(found[rule_type], 6)
+
+
+class Rule(Section):
+    """When an alert fires and when it is over. What `threshold` and `recover` mean stands in monitor/rules/<type>.py."""
+
+    id: str = Field(pattern=ID)
+    type: RuleType
+    enabled: bool = True
+    teams: tuple[str, ...] = (ALL,)
+    """Ids of teams, or `*` for each; none at all, with type silence, for the source as a whole."""
+    against: str | None = None
+    """With type overtakes: the team that the others are compared with."""
+    source: str = ALL
+    direction: Direction = "down"
+    """With type shift: whether falls or rises are looked for."""
+    min_authors: int = Field(default=8, ge=1, le=100_000)
+    for_: int = Field(default=None, validate_default=True, ge=1, le=60, alias="for")
+    """Days in a row on which the condition must hold before the alert fires."""
+    threshold: float = Field(default=None, validate_default=True, allow_inf_nan=False)
+    recover: float = Field(default=None, validate_default=True, allow_inf_nan=False)
+    recover_for: int = Field(default=2, ge=1, le=60)
+    """Complete days in a row on which the recovery threshold must hold before the alert is resolved."""
+    baseline_days: int = Field(default=None, validate_default=True, ge=5, le=366)
+    budget: float | None = None
+    """False alarms per series and year that are put up with, written as `1 per year`; `confidence` is set from it."""
+    confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
+    """How sure the statistics must be, one-sided. What it costs in false alarms stands in README."""
+
+    @field_validator("id")
+    @classmethod
+    def _not_ours(cls, value: str) -> str:
+        if value == SOURCE_STOPPED:
+            raise ValueError("write another id: this one is that of the alert that a source cannot be read")
+        return value
+
+    @field_validator("teams", mode="before")
+    @classmethod
+    def _one_team(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("against")
+    @classmethod
+    def _only_where_it_means_something(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("type") != "overtakes":
+            raise ValueError("take it out: only type overtakes compares with another team")
+        return value
+
+    @field_validator("for_", "baseline_days", mode="before")
+    @classmethod
+    def _by_type(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            return value
+        rule_type = info.data.get("type", "below")  # without a type there is a problem already
+        return _DAYS.get(rule_type, 1) if info.field_name == "for_" else _BASELINE.get(rule_type, 28)
+
+    @field_validator("threshold", "recover", mode="before")
+    @classmethod
+    def _clear_of_each_other(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            return value
+        rule_type = info.data.get("type", "below")
+        default = _THRESHOLDS[rule_type][2]
+        return default if info.field_name == "threshold" else _recover(rule_type, info.data.get("threshold", default))
+
+    @field_validator("threshold")
+    @classmethod
+    def _makes_sense(cls, value: float, info: ValidationInfo) -> float:
+        if "type" in info.data:
+            least, most, _ = _THRESHOLDS[info.data["type"]]
+            if not least <= value <= most:
+                raise ValueError(f"write a number from {least:g} to {most:g}")
+        return value
+
+    @field_validator("recover")
+    @classmethod
+    def _keeps_clear(cls, value: float, info: ValidationInfo) -> float:
+        if not {"type", "threshold"} <= info.data.keys():  # they have a problem of their own
+            return value
+        threshold, upward = info.data["threshold"], info.data["type"] in _UPWARD
+        if value < threshold if upward else value > threshold:
+            raise ValueError(
+                f"write a recover that is {'above' if upward else 'below'} the threshold ({threshold:g}): "
+                "with this one the alert would be over while it still fires"
+            )
+        return value
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _per_year(cls, value: object) -> object:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(year|month)\s*", value) if isinstance(value, str) else None
+        often = float(match[1]) * (12 if match[2] == "month" else 1) if match else 0.0
+        if value is not None and not 0.01 <= often <= 24:
+            raise ValueError("write how many false alarms a series may make, such as 1 per year or 2 per month")
+        return often or None
+
+    @field_validator("confidence", mode="before")
+    @classmethod
+    def _within_the_budget(cls, value: object, info: ValidationInfo) -> object:
+        budget = info.data.get("budget")
+        if value is not None and budget is not None:
+            raise ValueError("take it or budget out: the one sets the other")
+        return confidence_for(info.data.get("type", "below"), budget or BUDGET) if value is None else value

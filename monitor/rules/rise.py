@@ -1,0 +1,19 @@
+"""rise: a day's mean sentiment is higher than it was before, by more than days differ anyway.
+
+`drop` (monitor/rules/drop.py) with its signs turned: the same statistics, the same settings, the same figures.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from monitor import config
+from monitor.records import DailyTrend
+from monitor.rules import Verdict
+from monitor.rules.drop import turned
+
+
+def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
+    """Judge the last day of `history` against the days before it."""
+    return turned(history, rule, began, -1)

@@ -1,0 +1,120 @@
+"""shift: sentiment has been lower for some days than in the weeks before, whenever that began; slow drifts too.
+
+Every moment within the last REACH days is tried as the beginning: the mean since then against that of the `baseline_days`
+before it. Breach: the most certain of these turns is as unlikely by chance as `confidence` says, and the difference is at
+least `threshold`. That is a generalised likelihood ratio over a window (Siegmund & Venkatraman, Ann. Statist. 23 (1995) 255;
+Lai, IEEE Trans. Inf. Theory 44 (1998) 2917), nearly as quick as a test that is told what change to look for. While it goes
+on, the last WEEK days with voices are compared with the weeks before it began. Clear: lower by no more than `recover`.
+`min_authors` are needed since the turn, not on every day. `direction: up` looks for rises.
+
+Measured by tests/benchmarks/alerts.py: see there, and the table in README.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from statistics import NormalDist
+
+from monitor import config
+from monitor.records import DailyTrend
+from monitor.rules import Outcome, Verdict, no_data
+
+REACH = 42
+"""Days that a turn may lie back."""
+
+LEAST = 10
+"""Days with voices that a baseline has."""
+
+WEEK = 7
+
+DAYS_DF, DAYS_SD = 10, 0.08
+"""What is held of the day-to-day standard deviation before any day is known, and how many days' worth of weight that has."""
+
+
+def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
+    """Judge the last day of `history` against the days before the likeliest turn, or before `began`."""
+    day = history[-1]
+    first = (began or day.day) - dt.timedelta(days=rule.baseline_days + (0 if began else REACH))
+    spoken = [past for past in history if past.sufficient and past.day >= first]
+    known = sum(past.day < began for past in spoken) if began else len(spoken) - 1
+    if not day.sufficient:
+        return no_data(day, rule, f"{day.authors} voices are too few for a figure")
+    if known < LEAST:
+        return no_data(day, rule, f"{known} days before it have enough voices, of which the rule needs {LEAST}")
+    weights = _weights(spoken)
+    weight = [0.0, *accumulate(weights)]
+    total = [0.0, *accumulate(w * (past.mean or 0.0) for w, past in zip(weights, spoken, strict=True))]
+    sign = 1.0 if rule.direction == "down" else -1.0
+
+    def turn(split: int, start: int) -> tuple[float, float]:
+        """How much lower (higher) sentiment is from `split` on than from `start` to it, and how many standard errors that is."""
+        before, since = weight[split] - weight[start], weight[-1] - weight[split]
+        fall = sign * ((total[split] - total[start]) / before - (total[-1] - total[split]) / since)
+        return fall, fall / math.sqrt(1 / before + 1 / since)
+
+    if began:
+        split, start = max(known, len(spoken) - WEEK), 0
+        before = total[known] / weight[known]
+        fall = sign * (before - (total[-1] - total[split]) / (weight[-1] - weight[split]))
+        outcome: Outcome = "clear" if fall <= rule.recover else "breach" if fall >= rule.threshold else "between"
+        baseline = spoken[:known]
+    else:
+        starts = _starts(spoken, rule.baseline_days)
+        latest = day.day - dt.timedelta(days=REACH)
+        splits = [n for n in range(LEAST, len(spoken)) if spoken[n].day > latest and n - starts[n] >= LEAST]
+        split = max(splits, key=lambda n: turn(n, starts[n])[1])
+        start = starts[split]
+        fall, certain = turn(split, start)
+        before = (total[split] - total[start]) / (weight[split] - weight[start])
+        needed = NormalDist().inv_cdf(rule.confidence)
+        enough = sum(past.authors for past in spoken[split:]) >= rule.min_authors
+        outcome = "breach" if certain > needed and fall >= rule.threshold and enough else "clear" if fall <= rule.recover else "between"
+        baseline = spoken[start:split]
+    since = spoken[split:]
+    now = (total[-1] - total[split]) / (weight[-1] - weight[split])
+    reach = 1.96 / math.sqrt(weight[-1] - weight[split])
+    voices = sum(past.authors for past in since)
+    word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
+    span = f"since {since[0].day}" if len(since) > 1 else f"on {day.day}"
+    interval = f"{voices} voices on {len(since)} days, 95 % interval {now - reach:+z.2f} to {now + reach:+z.2f}"
+    reason = (
+        f"Sentiment {span} is {now:+z.2f} ({interval}); before, it was {before:+z.2f} (mean of {len(baseline)} days, {baseline[0].day} to "
+        f"{baseline[-1].day}): {abs(fall):.2f} {word if fall > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
+    )
+    if outcome == "breach" and not began:
+        reason += f"; chance alone makes so clear a turn {config.false_alarms(rule):.1f} times a year"
+    days = (day.day - since[0].day).days + 1
+    posts = sum(past.posts for past in since)
+    return Verdict(outcome, f"{reason}.", rule.threshold, voices, posts, now, before, now - reach, now + reach, days=days)
+
+
+def _weights(days: Sequence[DailyTrend]) -> list[float]:
+    """One over the variance of each day's mean: that of its voices, pooled over all days, and that from day to day.
+
+    Pooled, since a day of five voices that agree would weigh most. The second by differences of neighbours, which a lasting
+    turn does not widen (von Neumann et al., Ann. Math. Statist. 12 (1941) 153), shrunk toward DAYS_SD squared.
+    """
+    voices = [day.effective or float(day.authors) for day in days]
+    inner = sum(max(count - 1, 0.0) for count in voices)
+    pooled = sum(max(count - 1, 0.0) * (day.variance or 0.0) for count, day in zip(voices, days, strict=True)) / max(inner, 1.0)
+    sampling = [pooled / count for count in voices]
+    steps = [
+        ((later.mean or 0.0) - (earlier.mean or 0.0)) ** 2 - a - b
+        for (earlier, later), (a, b) in zip(pairwise(days), pairwise(sampling), strict=True)
+    ]
+    found = max(0.0, sum(steps) / len(steps) / 2)
+    between = (len(steps) * found + DAYS_DF * DAYS_SD**2) / (len(steps) + DAYS_DF)
+    return [1 / (between + one) for one in sampling]
+
+
+def _starts(days: Sequence[DailyTrend], baseline_days: int) -> list[int]:
+    """For each day the first one that belongs to its baseline."""
+    starts, first = [], 0
+    for day in days:
+        while (day.day - days[first].day).days > baseline_days:
+            first += 1
+        starts.append(first)
+    return starts

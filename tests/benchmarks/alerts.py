@@ -1,0 +1,330 @@
+"""How often each rule cries wolf, how soon it hears the wolf, and whether 95 % intervals hold 95 %; the peers' rules beside ours.
+
+`pytest -m benchmark -o addopts= -s tests/benchmarks/alerts.py`. Simulated voices, seeded. A quiet series is not a smooth one:
+weekdays have more voices than weekends; some people speak every day and each has leanings; days and threads have moods of
+their own; one of two sources is missing now and then; the model is right seven times in ten. Levels and falls are those
+of the daily figure, which the model's errors have already shrunk. Every day is looked at LOOKS times while it goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from statistics import fmean, median, stdev
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from monitor.alert import State, advance, judge
+from monitor.conditions import FALSE_ALARMS
+from monitor.config import Rule
+from monitor.records import DailyTrend
+from monitor.rules.overtakes import difference
+from monitor.rules.statistics import correlation, effective_voices, margin, voice_variance
+from monitor.trend import COLUMNS, summarise
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+
+Array = NDArray[np.float64]
+Day = list[DailyTrend]
+"""What is known of a day at each look, the last being the complete day."""
+
+FIRST = dt.date(2024, 1, 1)
+WARM = 130
+"""Days of history before a series is judged: the longest baseline and reach of a rule."""
+YEARS = 60
+LOOKS = 6
+VOICES = (5, 20, 100)
+QUIET = 0.05
+DAY_MOOD, THREAD_MOOD, LEANING = 0.06, 0.12, 0.12
+"""Standard deviations of what a day, a thread and a person add to the figure's expected value."""
+RIGHT, TURNED = 0.72, 0.07
+"""How often the model is right (as on held-out posts), and how often it takes a verdict for its opposite."""
+SURE = 0.75
+"""Mean size of a score that is not neutral."""
+
+
+# ---- streams -------------------------------------------------------------------------------------------------------
+
+
+def scores(draw: np.random.Generator, level: Array) -> Array:
+    """Scores of posts whose expected value is about `level`: opinions, seen through the model's errors."""
+    positive = np.clip(0.35 + level / (2 * SURE * (RIGHT - TURNED)), 0, 0.7)
+    kind = draw.random(len(level))
+    truth = np.where(kind < positive, 1, np.where(kind < 0.7, -1, 0))
+    seen = draw.random(len(level))
+    other = np.where(truth == 0, np.where(draw.random(len(level)) < 0.5, 1, -1), np.where(seen < RIGHT + TURNED, -truth, 0))
+    label = np.where(seen < RIGHT, truth, other)
+    return np.where(label == 0, draw.normal(0, 0.12, len(level)), label * draw.beta(6, 2, len(level))).clip(-1, 1)
+
+
+@cache
+def _levels() -> tuple[Array, Array]:
+    draw, given = np.random.default_rng(0), np.linspace(-0.6, 0.6, 61)
+    noise = draw.normal(0, math.hypot(DAY_MOOD, THREAD_MOOD, LEANING), 60_000)
+    return np.array([scores(draw, level + noise).mean() for level in given]), given
+
+
+def planted(figure: float | Array) -> Array:
+    """The level at which the expected figure is `figure`: moods reach the ends of the scale."""
+    return np.interp(figure, *_levels())
+
+
+def stream(seed: int, figure: Array, voices: float) -> Iterator[Day]:
+    """A day for each expected figure in `figure`, with about `voices` people on a day."""
+    draw = np.random.default_rng(seed)
+    people = int(8 * voices)
+    activity = (1 + np.arange(people)) ** -0.6
+    leaning = draw.normal(0, LEANING, people)
+    leaning -= (leaning * activity).sum() / activity.sum()  # the loudest are no drift
+    outage = np.zeros(2, int)
+    for index, level in enumerate(planted(figure)):
+        outage = np.maximum(outage - 1, np.where(draw.random(2) < 0.02, draw.integers(1, 4, 2), 0))
+        there = float(np.dot(outage == 0, (0.7, 0.3)))
+        weekday = 1.12 if index % 7 < 5 else 0.7
+        count = int(draw.poisson(1.3 * voices * there * weekday * draw.lognormal(-0.045, 0.3)))
+        author = draw.choice(people, count, p=activity / activity.sum())
+        thread = np.repeat(np.arange(count), draw.geometric(1 / 3, count))[:count] if count else np.zeros(0, int)
+        mood = level + draw.normal(0, DAY_MOOD) + draw.normal(0, THREAD_MOOD, count + 1)[thread] + leaning[author]
+        value = scores(draw, mood)
+        yield [row(index, author[:n], thread[:n], value[:n]) for n in (count * look // LOOKS for look in range(1, LOOKS + 1))]
+
+
+def row(index: int, author: NDArray[np.int64], thread: NDArray[np.int64], value: Array) -> DailyTrend:
+    """What `trend` makes of these posts (privacy.min_authors 5); see `test_rows_are_those_of_trend`."""
+    day, posts = FIRST + dt.timedelta(days=index), len(value)
+    if not posts:
+        return DailyTrend(day, "t", "*", "m", 0, 0, 0, sufficient=False)
+    cells, at = np.unique(author * (posts + 1) + thread, return_inverse=True)
+    written, said = np.bincount(at), np.bincount(at, value)
+    who, of = np.unique(cells // (posts + 1), return_inverse=True)
+    where, under = np.unique(cells % (posts + 1), return_inverse=True)
+    voices = np.bincount(of, said) / np.bincount(of, written)
+    count, threads = len(who), len(where)
+    if count < 5:
+        return DailyTrend(day, "t", "*", "m", posts, count, threads, sufficient=False)
+    mean, variance = float(voices.mean()), voice_variance(float(voices.var(ddof=1)), count)
+    each, sizes = said / written, np.bincount(under)
+    sums = np.bincount(under, each)
+    means = float((sums**2 / sizes).sum())
+    alike = (len(cells) - float((sizes**2).sum()) / len(cells)) / (threads - 1) if threads > 1 else len(cells)
+    alike_thinking = correlation(
+        len(cells), threads, max(0.0, float((each**2).sum()) - means), max(0.0, means - float(sums.sum()) ** 2 / len(cells)), alike
+    )
+    shares = np.bincount(under, written / np.bincount(of, written)[of]) / count
+    effective = effective_voices(count, float((shares**2).sum()), alike_thinking)
+    reach = margin(variance, effective, 0.975)
+    low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
+    return DailyTrend(day, "t", "*", "m", posts, count, threads, True, mean, low, high, 0.0, 0.0, 0.0, variance, effective)
+
+
+@cache
+def quiet(voices: int, years: int = YEARS) -> list[Day]:
+    return list(stream(voices, np.full(WARM + 365 * years, QUIET), voices))
+
+
+def turn(seed: int, voices: int, change: Array) -> list[Day]:
+    """WARM quiet days, then days that differ from them by `change`, the quiet level chosen so that there is room for it."""
+    level = max(-0.22, min(0.22, -float(change[-1]) / 2))
+    return list(stream(10_000 + seed, np.concatenate([np.full(WARM, level), level + change]), voices))
+
+
+# ---- rules and peers -----------------------------------------------------------------------------------------------
+
+
+def rule(kind: str, **given: object) -> Rule:
+    more = {"against": "other"} if kind == "overtakes" else {}
+    return Rule.model_validate({"id": kind, "type": kind, **more, **given})
+
+
+RULES = {kind: rule(kind) for kind in FALSE_ALARMS}
+
+
+def firings(one: Rule, days: Sequence[Day], looks: bool = True) -> list[int]:
+    """The days (counted from the end of the warm-up) on which an alert begins, with a day's rounds as `alert` makes them."""
+    state, found = State("normal", FIRST, None), []
+    history = [day[-1] for day in days[:WARM]]
+    for index, day in enumerate(days[WARM:]):
+        for look in day if looks and one.type != "silence" else day[-1:]:
+            complete = look is day[-1]
+            state, event = advance(state, judge(state, [*history[-250:], look], one, complete=complete), look.day, one, complete=complete)
+            if event and event[1] == "firing":
+                found.append(index)
+        history.append(day[-1])
+    return found
+
+
+def _peer(breach: Callable[[list[float], float], bool]) -> Callable[[Sequence[Day]], list[int]]:
+    """The days on which a rule over complete days' means, however few spoke, begins to be breached."""
+
+    def firings(days: Sequence[Day]) -> list[int]:
+        means, found, on = [], [], False
+        for index, day in enumerate(days):
+            if day[-1].mean is None:
+                continue
+            breached = breach(means, day[-1].mean)
+            if breached and not on and index >= WARM:
+                found.append(index - WARM)
+            on = breached
+            means.append(day[-1].mean)
+        return found
+
+    return firings
+
+
+PEERS = {
+    "raw mean under -0.2": _peer(lambda means, now: now < -0.2),
+    "mean - 3 sigma over 14 days": _peer(lambda means, now: len(means) >= 14 and now < fmean(means[-14:]) - 3 * stdev(means[-14:])),
+    "7-day z-score under -2": _peer(lambda means, now: len(means) >= 7 and now < fmean(means[-7:]) - 2 * stdev(means[-7:])),
+}
+
+
+class Cusum:
+    """The quickest there can be: told the means before and after, and what days differ by (Moustakides, Ann. Statist. 14 (1986) 1379)."""
+
+    def __init__(self, calm: Sequence[Day], fall: float, alarms_per_year: float) -> None:
+        rows = [day[-1] for day in calm if day[-1].mean is not None]
+        self.before, self.fall = fmean(row.mean or 0.0 for row in rows), fall
+        sampled = [(row.variance or 0.0) / (row.effective or 1.0) for row in rows]
+        self.between = max(0.0, float(np.var([row.mean for row in rows])) - fmean(sampled))
+        low, high = 0.01, 20.0
+        while high - low > 0.02:
+            self.threshold = (low + high) / 2
+            often = len(self.firings(calm, 0.0)) / (len(calm) / 365)
+            low, high = (self.threshold, high) if often > alarms_per_year else (low, self.threshold)
+
+    def firings(self, days: Sequence[Day], shift: float) -> list[int]:
+        """Days (from the first) on which it alarms; it begins anew after each. `shift`: their level before the fall, less the calm ones'."""
+        total, found = 0.0, []
+        for index, day in enumerate(days):
+            now = day[-1]
+            if now.mean is None:
+                continue
+            variance = self.between + (now.variance or 0.0) / (now.effective or 1.0)
+            total = max(0.0, total + self.fall / variance * (self.before + shift - self.fall / 2 - now.mean))
+            if total > self.threshold:
+                found.append(index)
+                total = 0.0
+        return found
+
+
+# ---- what is printed -----------------------------------------------------------------------------------------------
+
+
+def _per_year(count: int, years: float) -> str:
+    """A rate with its 95 % interval (Poisson, by the chi-square approximation of Wilson & Hilferty)."""
+
+    def bound(number: float, z: float) -> float:
+        return number * (1 - 1 / (9 * number) + z / (3 * math.sqrt(number))) ** 3 if number else 0.0
+
+    return f"{count / years:5.2f} ({bound(count, -1.96) / years:.2f} to {bound(count + 1, 1.96) / years:.2f})"
+
+
+def _doubled(days: Sequence[Day], others: Sequence[Day]) -> list[Day]:
+    return [[difference(one, other) for one, other in zip(day, versus, strict=True)] for day, versus in zip(days, others, strict=True)]
+
+
+def _quiet_for(kind: str, voices: int) -> list[Day]:
+    if kind != "overtakes":
+        return quiet(voices)
+    better = list(stream(77 + voices, np.full(WARM + 365 * YEARS, QUIET + 0.15), voices))
+    return _doubled(quiet(voices), better)
+
+
+def test_rows_are_those_of_trend() -> None:
+    """The rows that are simulated here are what monitor/trend.py makes of the same posts."""
+    draw = np.random.default_rng(4)
+    author, thread, value = draw.integers(0, 30, 60), np.repeat(np.arange(20), 3), draw.uniform(-1, 1, 60)
+    posts = [(FIRST.isoformat(), "t", "s", "m", str(a), str(t), "neutral", float(v)) for a, t, v in zip(author, thread, value, strict=True)]
+    made = next(one for one in summarise(pd.DataFrame(posts, columns=list(COLUMNS)), 5) if one.source == "*")
+    ours = row(0, author, thread, value)
+    assert (made.authors, made.threads, made.posts) == (ours.authors, ours.threads, ours.posts)
+    for name in ("mean", "low", "high", "variance", "effective"):
+        assert getattr(made, name) == pytest.approx(getattr(ours, name)), name
+
+
+@pytest.mark.parametrize("kind", list(FALSE_ALARMS))
+def test_false_alarms(kind: str) -> None:
+    """Prints the false alarms per series and year, with the defaults and with the confidences of conditions.FALSE_ALARMS."""
+    print()
+    days = {voices: _quiet_for(kind, voices) for voices in VOICES}
+    given = [{}] + [{"confidence": confidence} for confidence, _ in FALSE_ALARMS[kind]]  # type: ignore[index]
+    for settings in given:
+        one = rule(kind, **settings)
+        rates = "  ".join(f"{voices:3}: {_per_year(len(firings(one, days[voices])), YEARS)}" for voices in VOICES)
+        print(f"{kind:10} {'defaults' if not settings else ''} for {one.for_}, confidence {one.confidence:.6g}: {rates}")
+
+
+def test_false_alarms_of_peers() -> None:
+    """Prints the same for what others do."""
+    print()
+    for name, peer in PEERS.items():
+        print(f"{name:30} " + "  ".join(f"{voices:3}: {_per_year(len(peer(quiet(voices))), YEARS)}" for voices in VOICES))
+
+
+TURNS = 200
+AFTER = 60
+
+
+@pytest.mark.parametrize("voices", [20, 100])
+@pytest.mark.parametrize("fall", [0.15, 0.25, 0.5])
+def test_delay(voices: int, fall: float) -> None:
+    """Prints days until a lasting fall is told, for `shift`, `drop`, the best that there can be, and the peers, on the same streams."""
+    streams = [turn(seed, voices, np.full(AFTER, -fall)) for seed in range(TURNS)]
+    level = min(0.22, fall / 2)
+    often = len(firings(RULES["shift"], quiet(voices))) / YEARS
+    best = Cusum(quiet(voices), fall, max(often, 1 / YEARS))
+    found: dict[str, list[float]] = {}
+    for one in ("shift", "drop"):
+        found[one] = [next((day + 1 for day in firings(RULES[one], days)), math.inf) for days in streams]
+    found["CUSUM that is told"] = [next((day + 1 for day in best.firings(days[WARM:], level - QUIET)), math.inf) for days in streams]
+    for name, peer in PEERS.items():
+        found[name] = [next((day + 1 for day in peer(days)), math.inf) for days in streams]
+    print(f"\na fall by {fall} at {voices} voices a day ({often:.2f} false alarms a year allowed to the CUSUM)")
+    means = {}
+    for name, days in found.items():
+        cut = [min(day, AFTER) for day in days]
+        means[name] = fmean(cut)
+        error = 1.96 * stdev(cut) / math.sqrt(TURNS)
+        told = sum(day <= AFTER for day in days) / TURNS
+        print(f"  {name:30} mean {means[name]:5.2f} ± {error:.2f} days, median {median(cut):g}, told within {AFTER} days {told:.0%}")
+    print(f"  shift takes {means['shift'] / means['CUSUM that is told']:.2f} times the best (to be at most 1.3)")
+
+
+def test_drift() -> None:
+    """Prints how many drifts of 0.01 a day at 20 voices are told within 30 days (to be 80 %)."""
+    drift = np.maximum(-0.01 * (1 + np.arange(AFTER)), -0.44)
+    streams = [turn(seed, 20, drift) for seed in range(TURNS)]
+    for one in ("shift", "drop"):
+        days = [next((day + 1 for day in firings(RULES[one], each)), math.inf) for each in streams]
+        print(f"\n{one}: {sum(day <= 30 for day in days) / TURNS:.0%} of drifts by 0.01 a day told within 30 days, median {median(days):g}")
+
+
+def test_coverage() -> None:
+    """Prints how often a day's 95 % interval holds that day's expected figure, with people and threads of several kinds."""
+    draw = np.random.default_rng(3)
+    kinds = {
+        "threads of 3, moods as above": (3, THREAD_MOOD, LEANING),
+        "threads of 3, no moods": (3, 0.0, 0.0),
+        "threads of 3, strong moods": (3, 0.25, 0.12),
+        "threads of 8, moods as above": (8, THREAD_MOOD, LEANING),
+        "threads of 8, strong moods": (8, 0.25, 0.12),
+    }
+    print("\nshare of days whose 95 % interval holds the true figure\n" + f"{'posts a day':32}" + "".join(f"{n:8}" for n in (8, 26, 130)))
+    for name, (size, mood, leaning) in kinds.items():
+        truth = float(scores(draw, draw.normal(0, math.hypot(mood, leaning), 400_000)).mean())
+        held = []
+        for posts in (8, 26, 130):
+            hits, days = 0, 3000
+            for _ in range(days):
+                author = np.minimum(draw.geometric(1 / 4, posts) + draw.integers(0, 8 * posts, posts), 8 * posts)
+                thread = np.repeat(np.arange(posts), draw.geometric(1 / size, posts))[:posts]
+                level = draw.normal(0, mood, posts)[thread] + draw.normal(0, leaning, 9 * posts)[author]
+                made = row(0, author, thread, scores(draw, level))
+                hits += made.mean is not None and made.low <= truth <= made.high  # type: ignore[operator]
+            held.append(hits / days)
+        print(f"{name:32}" + "".join(f"{share:8.1%}" for share in held))
