@@ -363,12 +363,16 @@ _TAG = re.compile(r"<(?:!--|/?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>)")  # neithe
 _OTHERS = etree.XPath(  # Discourse's quotes and link previews
     "//aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"
 )
+_EMOJI = etree.XPath(
+    "//img[contains(@class, 'emoji') or contains(@class, 'smil')][@alt]"  # also smileys, smilies, smilie
+    " | //i[contains(@class, 'tw-')][@title]"  # Spirit's
+)
 _NO_WORDS = ("blockquote", "pre", "script", "style", "iframe", "object", "embed", "applet", etree.Comment, etree.ProcessingInstruction)
 _INLINE = ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
 
 
 def plain(markup: str) -> str:
-    """HTML (or plain text with entities) as the author's own words: line breaks kept, quotes, link previews and code dropped."""
+    """HTML (or plain text with entities) as the author's own words: line breaks and emoji kept, quotes, link previews and code dropped."""
     markup = markup[:_MAX_HTML].encode("utf-8", "replace").decode()
     if not _TAG.search(markup):
         return unquoted(html.unescape(markup))
@@ -376,6 +380,9 @@ def plain(markup: str) -> str:
     for element in _OTHERS(tree) if "<aside" in markup else ():
         if element.getparent() is not None:
             element.drop_tree()
+    for image in _EMOJI(tree) if "<i" in markup else ():
+        image.text = image.get("alt") or image.get("title")
+        image.drop_tag()
     etree.strip_elements(tree, *_NO_WORDS, with_tail=False)
     etree.strip_tags(tree, *_INLINE)  # html_text would put a space there: "Deep Seek", and amid Chinese words
     return unquoted(html_text.etree_to_text(tree))

@@ -91,12 +91,14 @@ class Politeness:
 
     # ---- before a request ----------------------------------------------------------------------------------------
 
-    async def process_request(self, request: Request) -> None:
+    async def process_request(self, request: Request) -> Response | None:
         self._save(least=BATCH)
         host = origin(request.url)
         try:
             if not request.meta.get("robots"):
                 if wall := login(request):
+                    if 401 in request.meta.get("handle_httpstatus_list", ()):
+                        return self._closed_page(request)
                     raise self._close(request, wall, request.meta["redirect_urls"])  # those that led there: the login may be another's
                 self._check(host)
                 await self._obey(request, host)
@@ -105,6 +107,12 @@ class Politeness:
             self.visits.note(request.url, "refused", reason=f"{refusal.reason}: {refusal}")
             raise
         self.visits.count(host)
+        return None
+
+    def _closed_page(self, request: Request) -> Response:
+        """What a page that leads to a login says to a spider that asked to see a 401; the login itself is not asked for."""
+        self.visits.note(request.url, "refused", reason="is a login: the page that led there is not open to the public")
+        return Response(request.url, status=401, request=request)
 
     def _check(self, host: str) -> None:
         if host in self.closed:

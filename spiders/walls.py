@@ -55,7 +55,7 @@ def unwelcome(request: Request, response: Response) -> Wall | None:
     """How a site shows that it does not want to be read; None where it does not show that.
 
     A 401 or 403 on a page that is not essential (a topic that was closed to the public), or that the spider asked to see,
-    concerns that page alone.
+    concerns that page alone; so does a login in its place, where the spider asked to see a 401.
     """
     if b"challenge" in (response.headers.get("cf-mitigated") or b"") or response.headers.get("x-amzn-waf-action"):
         return _BOT_WALL
@@ -63,9 +63,9 @@ def unwelcome(request: Request, response: Response) -> Wall | None:
     page = markup(response).decode("utf-8", "replace") if len(response.body) <= _LONGEST else ""
     if _is_wall(page, refusing) or (refusing and not page and _API_REFUSAL.search(response.body[:_LONGEST])):
         return _BOT_WALL
-    if _LOGIN_TITLE.search(page) and _PASSWORD.search(page) and _words(page) < _SHORT:
-        return _LOGIN_WALL
     accepted = request.meta.get("handle_httpstatus_list", ())
+    if 401 not in accepted and _LOGIN_TITLE.search(page) and _PASSWORD.search(page) and _words(page) < _SHORT:
+        return _LOGIN_WALL
     if request.meta.get("essential", True) and response.status in (401, 403) and response.status not in accepted:
         return "banned", f"answers {response.status}: crawlers are not wanted there, or it needs a login; it is not read any further"
     return None

@@ -40,7 +40,7 @@ def read(page: Path, url: str, name: str, timezone: str = "UTC") -> Any:
         return plain(pages.read_list(response.selector, url, profile(name), latest, base=get_base_url(response)))
     thread = pages.read_thread(response.selector, url, profile(name), moment, base=get_base_url(response))
     assert thread.whole and thread.ids == {post["native_id"] for post in thread.posts} | set(thread.deleted)
-    return plain({name: value for name, value in plain(thread).items() if name not in ("whole", "ids")})
+    return plain({name: value for name, value in plain(thread).items() if name not in ("whole", "vanished", "ids")})
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*/*.html")), ids=lambda page: f"{page.parent.name}-{page.stem}")

@@ -496,6 +496,7 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ('<aside class="quote no-group"><blockquote>Theirs</blockquote></aside><p>Mine</p>', "Mine"),
         ('<p>Before</p><aside class="onebox allowlistedgeneric">A preview</aside> after', "Before\n\nafter"),
         ("<blockquote>Outer <blockquote>inner</blockquote></blockquote>tail stays", "tail stays"),
+        ('Good<img class="smilies" src="s" alt=":)"> work<img class="emoji" alt="🎉">队<img src="cat.png" alt="A cat">', "Good:) work🎉队"),
         ("Use <code>pip</code><pre>pip install x</pre>", "Use pip"),
         ("&gt; theirs\n\nmine\n&gt;theirs too\n>> and this", "mine"),
         (">50 % of us left >_<", ">50 % of us left >_<"),
