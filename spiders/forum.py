@@ -77,7 +77,8 @@ class Forum(ForumSpider):
         self._recall(known)
         self.threads: dict[str, Thread] = {}
         self.lists: set[str] = set()
-        self.taken = self.filled = self.barren = self.closed = self.open = 0
+        self.taken = self.filled = self.barren = self.closed = self.open = self.again = 0
+        self.lost: set[str] = set()
         begin: list[Request] = []  # whole before the first answer, which may be the last that is open
         for url in dict.fromkeys(pages.canonical(url, self.profile.drop) for url in self.options.urls):
             thread_id = pages.thread_id(self.profile, url)
@@ -189,6 +190,8 @@ class Forum(ForumSpider):
         request = self.ask(url, self.read_posts, essential=False, accept=_CLOSED, thread=thread, way=way)
         if way == "again":
             thread.open += 1
+            self.again += 1
+            request.errback = self._unread
         else:
             self.open += 1
             request.meta["due"] = True
@@ -214,7 +217,9 @@ class Forum(ForumSpider):
             yield from self._read(response, asked, thread, way)
         if way == "again":
             thread.open -= 1
+            self.again -= 1
             yield from self._settle(thread)
+            yield from self._bury()
         else:
             self.open -= 1
             yield from self._go_on()
@@ -291,9 +296,10 @@ class Forum(ForumSpider):
                 self.known.setdefault(thread_id, {})[native_id] = (posted_at, places[self.stood_before[native_id]])
         for thread_id in list(self.known)[: self.options.refresh_limit]:
             yield from self._settle(self._thread(thread_id))
+        yield from self._bury()
 
-    def _settle(self, thread: Thread) -> Iterator[Post | Gone | Request]:
-        """Read what must be read before it can be said which posts of a thread are gone; then say it."""
+    def _settle(self, thread: Thread) -> Iterator[Request]:
+        """Read what must be read before it can be said which posts a thread has lost."""
         if thread.open:
             return
         known = self.known[thread.id]
@@ -305,7 +311,19 @@ class Forum(ForumSpider):
             return
         self._remember()
         if not unread:
-            yield from map(self.gone, sorted(gone))
+            self.lost |= gone
+
+    def _bury(self) -> Iterator[Gone]:
+        """At the end: what threads have lost is gone, unless another shows it, into which it was moved."""
+        if self.again == 0:
+            yield from map(self.gone, sorted(self.lost.difference(*(thread.seen for thread in self.threads.values()))))
+            self.lost = set()
+
+    def _unread(self, failure: Any) -> Iterator[Gone]:
+        """A page that was asked for again gave no answer: its thread proves nothing, the others do."""
+        self._unanswered(failure)
+        self.again -= 1
+        yield from self._bury()
 
     def _ours(self, url: str) -> bool:
         return origin(url) == origin(self.options.urls[0])

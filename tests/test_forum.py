@@ -233,6 +233,19 @@ def test_a_post_that_moved_to_an_earlier_page_is_not_deleted() -> None:
     assert Gone("s", "5") in reader.crawl(NOW + dt.timedelta(minutes=2))
 
 
+def test_a_post_that_moved_to_another_thread_is_not_deleted() -> None:
+    """A moderator merges two threads: the posts of the one that is no more are the other's now, and none is taken for deleted."""
+    board = Board(size=10)
+    old_thread(board, 1, 2, 5, 4)
+    old_thread(board, 2, 2, 3, 2)
+    reader = Reader(board)
+    reader.crawl()
+    board.threads[1] += board.threads.pop(2)
+    found = reader.crawl(NOW + dt.timedelta(hours=4))
+    assert not any(isinstance(item, Gone) for item in found) and set(reader.posts) == {"1", "2", "3", "4"}
+    assert {post.thread_id for post in reader.posts.values()} == {"1"}
+
+
 def test_a_list_is_read_until_it_is_old() -> None:
     """Pages of a list are read until they show nothing new; what is older than the first crawl's days is not asked for."""
     board = Board(size=2)

@@ -151,10 +151,11 @@ def test_what_is_no_time(text: object) -> None:
 
 
 def test_day_and_month() -> None:
-    """The site's order of day and month decides where both could be meant."""
+    """The site's order of day and month decides where both could be meant; where dots are written, the day comes first."""
     for day_first, month in ((True, 2), (False, 1), (None, 1)):
         found = dates.read("01/02/2026 10:00", now=EVENING, day_first=day_first)
         assert found == dt.datetime(2026, month, 3 - month, 10, tzinfo=dt.UTC)
+    assert dates.read("01.02.2026, 10:00", now=EVENING) == dt.datetime(2026, 2, 1, 10, tzinfo=dt.UTC)
 
 
 def test_an_age_counts_real_hours() -> None:
