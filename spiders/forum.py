@@ -129,13 +129,16 @@ class Forum(ForumSpider):
         elif not self._ours(response.url):
             self.lose(response, "is another site, and one of `urls` leads there: write this address instead")
         else:
-            yield from self._listed(response, count, before)
+            yield from self._listed(response, count, before, found)
         self.open -= 1
         yield from self._go_on()
 
-    def _listed(self, response: TextResponse, count: int, before: set[str]) -> Iterator[Request]:
+    def _listed(self, response: TextResponse, count: int, before: set[str], found: bool) -> Iterator[Request]:
         page = pages.read_list(response.selector, response.url, self.profile, self.latest, base=get_base_url(response))
-        self.filled += bool(page.threads or page.boards)
+        if page.threads or page.boards:
+            self.filled += 1
+        elif count == 1 and not found:
+            self.reject("holds no threads (is it the address of a board, or of a thread as its board links to it?)", response.url)
         for row in page.boards:
             if len(self.lists) < _MOST_LISTS and (row.latest is None or row.latest >= self.floor):
                 yield from self._list(row.url, 1, set(), found=True)

@@ -497,6 +497,7 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ('<p>Before</p><aside class="onebox allowlistedgeneric">A preview</aside> after', "Before\n\nafter"),
         ("<blockquote>Outer <blockquote>inner</blockquote></blockquote>tail stays", "tail stays"),
         ('Good<img class="smilies" src="s" alt=":)"> work<img class="emoji" alt="🎉">队<img src="cat.png" alt="A cat">', "Good:) work🎉队"),
+        ('Good <i class="tw tw-heart" title=":heart:"></i>', "Good :heart:"),
         ("Use <code>pip</code><pre>pip install x</pre>", "Use pip"),
         ("&gt; theirs\n\nmine\n&gt;theirs too\n>> and this", "mine"),
         (">50 % of us left >_<", ">50 % of us left >_<"),
