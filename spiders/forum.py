@@ -297,8 +297,8 @@ class Forum(ForumSpider):
         for native_id, thread_id, posted_at in self.recent:
             if thread_id and native_id in self.stood_before:
                 self.known.setdefault(thread_id, {})[native_id] = (posted_at, places[self.stood_before[native_id]])
-        for thread_id in list(self.known)[: self.options.refresh_limit]:
-            yield from self._settle(self._thread(thread_id))
+        due = [self._thread(thread_id) for thread_id in list(self.known)[: self.options.refresh_limit]]
+        yield from [request for thread in due for request in self._settle(thread)]  # all counted before the first is answered
         yield from self._bury()
 
     def _settle(self, thread: Thread) -> Iterator[Request]:
