@@ -404,6 +404,35 @@ def test_not_modified_is_believed_for_a_day() -> None:
         assert later.covered == (NOW, later.now)
 
 
+@pytest.mark.parametrize(
+    ("title", "body", "text", "thread"),
+    [
+        ("Software: OpenAI", "<p>Mine.</p>", "Software: OpenAI\n\nMine.", "Software: OpenAI"),
+        ("[ai] Re: Morale", "<p>Mine.</p>", "Mine.", "[ai] Morale"),
+        ("General • Re: Morale", "<p>Mine.</p><p>Statistics: Posted by <a href='/u'>Ann</a> — 30 Jan</p><hr />", "Mine.", "Morale"),
+        ("General • Morale", "Mine — all<hr />", "Morale\n\nMine — all", "Morale"),
+        ("Morale", "<div class='md'><p>Mine.</p></div> &#32; submitted by &#32; <a href='/user/ann'> /u/ann </a> <a href='/x'>[link]</a>",
+         "Morale\n\nMine.", "Morale"),
+        ("/u/ann on Morale", "<p>Mine.</p>", "Mine.", None),
+        ("Morale", "submitted by <a href='https://l.example/u/ann'>ann</a> to <a href='https://l.example/c/ai'>ai</a><br>2 points | "
+         "<a href='https://l.example/post/1'>3 comments</a><br><a href='https://n.example'>https://n.example</a><p>Mine.</p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p><small>5 posts - 3 participants</small></p>\n<p><a href='/t/1'>Read full topic</a></p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p>The post <a href='/p'>Morale</a> appeared first on <a href='/'>B</a>.</p>", "Morale\n\nMine.", "Morale"),
+    ],
+)  # fmt: skip
+def test_what_software_writes_into_an_entry(title: str, body: str, text: str, thread: str | None) -> None:
+    """Names, dates and counts that phpBB, Reddit, Lemmy, Discourse and WordPress put around the author's words are not theirs."""
+    feed = f"""<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>urn:5</id><link href="https://f.example/viewtopic.php?p=5#p5"/>
+      <title>{title}</title><category term="General" label="General"/><content type="html"><![CDATA[{body}]]></content></entry></feed>"""
+    spider = make("feed")
+    request = begin(spider)[0]
+    (post,) = posts_of(read(request, answer(request, feed.encode())))
+    assert (post.text, post.title) == (text, thread)
+    assert "viewtopic" not in (post.thread_id or "")  # phpBB gives each post a page of its own: that is no thread
+
+
 def test_an_empty_feed_is_fine() -> None:
     """No entries is an answer too."""
     spider = make("feed")
