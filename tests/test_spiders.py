@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, expected, over_http, posts_of, read, walk
 
 from monitor.demo.forum import DemoForum, DemoPost
+from monitor.errors import CrawlError
 from monitor.records import Gone, Post, clean
 from monitor.store import Store
 from spiders.base import ForumSpider, plain
@@ -295,6 +296,16 @@ def test_another_address_begins_anew() -> None:
     spider = make("discourse", cursor=cursor)
     begin(spider)
     assert spider.known_id == 0 and spider.floor == NOW - dt.timedelta(days=7)
+
+
+def test_a_list_of_one_may_be_written_without_brackets() -> None:
+    """`urls: https://...` is a list of one; what is no list, or holds what is wrong, is told once and in plain words."""
+    spider = reading.make(Feed, {"urls": "https://feeds.example/all"})
+    assert spider.options.urls == ("https://feeds.example/all",)
+    for urls, words in ((5, "urls is wrong: it should be a list"), ("feeds.example", "urls.0 is wrong: write an address that begins with")):
+        with pytest.raises(CrawlError) as wrong:
+            reading.make(Feed, {"urls": urls})
+        assert str(wrong.value).startswith(f"sources.s.options.{words}") and "; " not in str(wrong.value)
 
 
 # ---- feeds -----------------------------------------------------------------------------------------------------------
