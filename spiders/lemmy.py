@@ -203,18 +203,31 @@ class Lemmy(ForumSpider):
         return self.ask(url, self.read_again, essential=False, accept=(400, 404), native_id=native_id, bases=bases)
 
     def read_again(self, response: Response, native_id: str, bases: Sequence[str]) -> Iterator[Post | Gone | Request]:
-        """Lemmy answers 404 to what it knows and hides, 400 to what it never knew, or purged: that is not told apart."""
+        """Lemmy answers 404 to what it knows and hides, 400 to what it never knew, or purged; but some versions say 400 of all of them."""
         if response.status == 404 and _error(response) is not None:
             yield self.gone(native_id)
         elif response.status in (400, 404):
             if len(bases) > 1:
                 yield self._resolve(native_id, bases[1:])
+            elif native_id.startswith(f"{self.homes[bases[0]]}/"):
+                yield self._itself(native_id, bases[0])
             else:
                 self.reject("its instance does not know (any more)", response.url)
         elif (found := self.json(response)) is not None:
             kind = found["type_"] if found.get("type_") in _LISTS else next((kind for kind in _LISTS if found.get(kind)), "post")
             view = found if "type_" in found else found.get(kind)
             yield from self.each([view], partial(self.read_view, kind=kind, base=bases[0], expected=native_id), response.url)
+
+    def _itself(self, native_id: str, base: str) -> Request:
+        """Ask for a post as instances ask each other: Lemmy 0.19 tells only them that it is deleted."""
+        url, headers = base + native_id.removeprefix(self.homes[base]), {"Accept": "application/activity+json"}
+        return self.ask(url, self.read_itself, essential=False, accept=(400, 404, 410), headers=headers, native_id=native_id)
+
+    def read_itself(self, response: Response, native_id: str) -> Iterator[Post | Gone]:
+        if response.status == 410:
+            yield self.gone(native_id)
+        elif response.status >= 400:
+            self.reject("its instance does not know (any more)", response.url)
 
     def read_view(self, view: Mapping[str, Any], kind: str, base: str, expected: str | None = None) -> Iterator[Post | Gone]:
         item, creator = view[kind], view.get("creator")

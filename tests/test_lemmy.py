@@ -340,6 +340,20 @@ def test_what_makes_a_post_gone(status: int, body: bytes, gone: bool, why: str) 
     assert dict(spider.rejections) == ({why: 1} if why else {}) and not spider.failures
 
 
+@pytest.mark.parametrize(("status", "gone"), [(410, True), (404, False), (400, False), (200, False)])
+def test_a_deletion_that_only_other_instances_are_told(status: int, gone: bool) -> None:
+    """Lemmy 0.19.9 says of its deleted post that it cannot find it, as of one it never knew; asked as instances do, it says 410."""
+    native_id, empty = "https://a.example/post/9", lists_of({})
+    spider = make(recent=[(native_id, "", NOW - HOUR)])
+
+    def fetch(url: str) -> tuple[int, bytes]:
+        if "resolve_object" in url:
+            return 400, b'{"error": "couldnt_find_object"}'
+        return (status, b"{}") if url == native_id else empty(url)
+
+    assert walk(spider, fetch) == ([Gone("s", native_id)] if gone else []) and not spider.failures
+
+
 def test_an_instance_that_never_knew_a_post_is_not_believed() -> None:
     """A post of elsewhere is asked of each instance until one knows it, and stays where none does; few are asked for in one crawl."""
     asked = []
