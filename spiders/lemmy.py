@@ -131,8 +131,7 @@ class Lemmy(ForumSpider):
     def read_list(self, response: Response, walk: _Walk, cursor: str | None) -> Iterator[Post | Gone | Request]:
         version = self.versions[walk.base]
         error = _error(response)
-        unknown = response.status == 404 and not (walk.community and error in _NO_COMMUNITY)  # the version is
-        if unknown and version == "v4" and walk.base in self.waiting:
+        if response.status == 404 and error != "couldnt_find_community" and version == "v4" and walk.base in self.waiting:
             self.versions[walk.base] = "v3"
             yield self._list(walk.base, walk)
             return

@@ -414,6 +414,14 @@ def test_a_community_however_it_is_written() -> None:
     assert spider.options.communities == ("ml@b.example", "ml", "ml")
 
 
+def test_an_older_instance_that_says_not_found_of_all_that_it_does_not_know() -> None:
+    """Whether version 4 or the community is unknown, "not_found" does not tell: version 3 is asked before the community is given up."""
+    lists = lists_of({"post": [view("post", 1)]})
+    spider = make({**OPTIONS, "communities": ["ml"]})
+    found = walk(spider, lambda url: (404, b'{"error": "not_found"}') if "/v4/" in url else lists(url))
+    assert len(found) == 1 and spider.covered and not spider.failures
+
+
 def test_lists_that_ignore_paging() -> None:
     """A list that is shorter than a page and comes again unchanged is read whole; one that fills its page may hide older posts."""
     for count, failed in ((3, False), (50, True)):

@@ -110,7 +110,7 @@ def test_a_later_page_only_names_the_post_that_opens_its_thread() -> None:
     comment = {"@type": "Comment", "text": "Late", "dateCreated": "2025-01-30T15:00:00Z"}
     (late,) = rows(block({**opening, "comment": comment}), f"{URL}/t/1?page=2")[0]
     assert (late["text"], late["thread_id"], late["parent_id"], late["title"]) == ("Late", f"{URL}/t/1", f"{URL}/t/1", "Pay & rations")
-    (picture,) = rows(block(opening))[0]
+    (picture,) = rows(block(opening).replace("ld+json", "ld+json; charset=utf-8"))[0]
     assert picture["text"] == "Pay & rations"
 
 
