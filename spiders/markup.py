@@ -93,6 +93,7 @@ def read_markup(page: str, url: str, moment: Moment, *, thread: str | None = Non
 def _json(tree: Any, read: Described) -> Iterator[Any]:
     extractor = JsonLdExtractor()
     for script in tree.xpath("//script[starts-with(@type, 'application/ld+json')]"):
+        script.set("type", "application/ld+json")  # the extractor wants nothing behind it
         script.text = _CDATA.sub("", script.text or "")
         try:
             yield from extractor.extract_items(script)
