@@ -30,6 +30,8 @@ _NEXT = re.compile(r"""<([^<>]*)>[^<]*;\s*rel\s*=\s*"?next\b""", re.IGNORECASE)
 # The parts of a link that Mastodon does not show, and the link to a quoted status that it puts before the author's words.
 _UNSEEN = re.compile(r"""<span class="invisible">[^<]*</span>|<(p|span) class="quote-inline">.{0,2000}?</\1>""", re.DOTALL)
 
+_NO_CRAWLERS = re.compile(r"#(?:<span>)?no(?:bots?|index|search|archive)\b", re.IGNORECASE)  # in an author's note on themselves
+
 
 class MastodonOptions(SpiderOptions):
     urls: tuple[Url, ...] = Field(min_length=1)
@@ -175,7 +177,7 @@ class Mastodon(ForumSpider):
             return
         if status.get("visibility", "public") != "public":
             raise UnusableError("is not public")
-        if account.get("indexable") is False or account.get("discoverable") is False or account.get("noindex") is True:
+        if _opted_out(account):
             if native_id in self.known:
                 yield self.gone(native_id)
                 self.seen.add(native_id)
@@ -200,3 +202,11 @@ class Mastodon(ForumSpider):
             author=account.get("url") or (f"{acct}@{host}" if isinstance(acct, str) and "@" not in acct else acct),
         )
         self.seen.add(native_id)
+
+
+def _opted_out(account: Mapping[str, Any]) -> bool:
+    """Whether an author wants to be in no index of others. Mastodon's documentation asks to respect `indexable` and `discoverable`
+    (docs.joinmastodon.org/spec/activitypub) where they are present; many have never set `indexable`, and then it is false."""
+    note = account.get("note")
+    noted = isinstance(note, str) and _NO_CRAWLERS.search(note) is not None
+    return noted or account.get("indexable") is False or account.get("discoverable") is False or account.get("noindex") is True

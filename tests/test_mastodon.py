@@ -147,6 +147,10 @@ def test_every_field() -> None:
         ({"account": {"indexable": False}}, "is by an author who does not want to be found or indexed"),
         ({"account": {"discoverable": False}}, "is by an author who does not want to be found or indexed"),
         ({"account": {"noindex": True}}, "is by an author who does not want to be found or indexed"),
+        (
+            {"account": {"note": '<p>I build. <a href="https://m.example/tags/nobot">#<span>NoBot</span></a></p>'}},
+            "is by an author who does not want to be found or indexed",
+        ),
         ({"visibility": "unlisted"}, "is not public"),
         ({"reblog": status(9)}, None),
     ],
