@@ -42,12 +42,13 @@ _EMPTY = re.compile(r"<!--[^<>]*-->|</?(?:br|div|p|span)\b[^<>]*>", re.IGNORECAS
 # At the beginning, or behind the name of the forum (phpBB: "General • Re: X") or list ("[ai] Re: X").
 _REPLY = re.compile(r"(?:^|(?<=• )|(?<=\] ))(?:(?:re|aw|antw|sv|tr|回复|答复)\s*[:：]\s*)+", re.IGNORECASE)
 _FURNITURE = re.compile(
-    r"""<p>(?:(?!</?p\b).)*\s—\s(?:(?!</?p\b).)*</p>\s*<hr\s*/?>\s*\Z       # phpBB: "Statistics: Posted by NAME — DATE"
+    r"""<p>(?:(?!</?p\b).){1,300}\s—\s(?:(?!</?p\b).){1,300}</p>\s*<hr\s*/?>\s*\Z   # phpBB: "Statistics: Posted by NAME — DATE"
       | submitted\ by(?:&\#32;|\s){1,20}<a\s[^<>]*>\s*/u/.*\Z                # Reddit: "submitted by /u/NAME [link] [comments]"
       | \A[^<]*<a\s[^<>]*/u/[^<>]*>[^<]*</a>[^<]*<a\s[^<>]*/c/[^<>]*>[^<]*</a><br>[^<]*<a\s[^<>]*>[^<]*</a>
         (?:<br><a\s[^<>]*>(?:https?://[^<]*|<img[^<>]*>)</a>)?                     # Lemmy: "submitted by NAME to COMMUNITY, 3 points"
       | <p><small>[^<]*</small></p>\s*<p><a\s[^<>]*>[^<]*</a></p>\s*\Z             # Discourse: "5 posts - 3 participants, Read full topic"
-      | <p>The\ post\ <a\s[^<>]*>(?:(?!</p>).)*</a>\ (?:first\ )?appeared\ (?:first\ )?on\ (?:(?!</p>).)*</p>\s*\Z   # WordPress""",
+      | <p>The\ post\ <a\s[^<>]*>(?:(?!</p>).){1,600}</a>\ (?:first\ )?appeared\ (?:first\ )?on\s
+        (?:(?!</p>).){1,600}</p>\s*\Z                                              # WordPress""",
     re.VERBOSE | re.DOTALL,
 )
 """What software writes into an entry before or behind its author's words: names, dates, counts, links."""

@@ -190,7 +190,7 @@ def _types(item: Mapping[str, Any]) -> set[str]:
 def _elsewhere(item: Mapping[str, Any], url: str) -> bool:
     """Whether a post without words stands on another page: later pages of a thread, and lists, only name the post that opens it."""
     address = _reference(item, url)
-    return address is not None and urlsplit(address)[2:4] != urlsplit(url)[2:4]
+    return bool(url and address) and urlsplit(address)[2:4] != urlsplit(url)[2:4]
 
 
 def _id(
