@@ -14,13 +14,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 import html_text
 import scrapy
 from lxml import etree
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
@@ -58,6 +58,15 @@ class SpiderOptions(BaseModel):
     """The `options` of a source in config.yaml; each spider has its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, given: Any) -> Any:
+        """`tags: openai` is what people write for a list of one."""
+        if not isinstance(given, Mapping):
+            return given
+        lists = {name for name, option in cls.model_fields.items() if get_origin(option.annotation) is tuple}
+        return {name: [value] if name in lists and isinstance(value, str) else value for name, value in given.items()}
 
 
 class UnusableError(ValueError):
@@ -127,7 +136,10 @@ class ForumSpider(scrapy.Spider):
         try:
             return self.options_type.model_validate(options)
         except ValidationError as error:
-            raise CrawlError("; ".join(self._wrong(details) for details in error.errors()), permanent=True) from None
+            wrong = error.errors()
+            within = {details["loc"][:-1] for details in wrong}  # a list that is empty because what is in it is wrong
+            told = [self._wrong(details) for details in wrong if details["type"] != "too_short" or details["loc"] not in within]
+            raise CrawlError("; ".join(told), permanent=True) from None
 
     def _wrong(self, details: Any) -> str:
         """One mistake in the options as a sentence, without the value, which may be a secret."""
@@ -136,7 +148,8 @@ class ForumSpider(scrapy.Spider):
             return f"{key} is missing: a source of type {self.name} needs it"
         if details["type"] == "extra_forbidden":
             return f"{key} is not an option of type {self.name}: use {', '.join(sorted(self.options_type.model_fields))}"
-        return f"{key} is wrong: {details['msg'].removeprefix('Value error, ').replace('Input should', 'it should')}"
+        said = re.sub(r"^(?:Input|String|Tuple)(?= should)", "it", details["msg"].removeprefix("Value error, "))
+        return f"{key} is wrong: {said.replace('valid tuple', 'list')}"
 
     # ---- asking --------------------------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ class HackerNews(ForumSpider):
             native_id,
             own_title=None if comment else title,
             body=hit.get("comment_text" if comment else "story_text"),
-            posted_at=hit.get("created_at_i"),
+            posted_at=hit.get("created_at_i") or hit.get("created_at"),
             thread_id=hit.get("story_id") if comment else native_id,
             parent_id=hit.get("parent_id"),
             title=html.unescape(title) if isinstance(title, str) else None,

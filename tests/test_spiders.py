@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, expected, over_http, posts_of, read, walk
 
 from monitor.demo.forum import DemoForum, DemoPost
+from monitor.errors import CrawlError
 from monitor.records import Gone, Post, clean
 from monitor.store import Store
 from spiders.base import ForumSpider, plain
@@ -297,6 +298,16 @@ def test_another_address_begins_anew() -> None:
     assert spider.known_id == 0 and spider.floor == NOW - dt.timedelta(days=7)
 
 
+def test_a_list_of_one_may_be_written_without_brackets() -> None:
+    """`urls: https://...` is a list of one; what is no list, or holds what is wrong, is told once and in plain words."""
+    spider = reading.make(Feed, {"urls": "https://feeds.example/all"})
+    assert spider.options.urls == ("https://feeds.example/all",)
+    for urls, words in ((5, "urls is wrong: it should be a list"), ("feeds.example", "urls.0 is wrong: write an address that begins with")):
+        with pytest.raises(CrawlError) as wrong:
+            reading.make(Feed, {"urls": urls})
+        assert str(wrong.value).startswith(f"sources.s.options.{words}") and "; " not in str(wrong.value)
+
+
 # ---- feeds -----------------------------------------------------------------------------------------------------------
 
 
@@ -402,6 +413,35 @@ def test_not_modified_is_believed_for_a_day() -> None:
         assert request.headers.get("If-None-Match") == asked
         read(request, answer(request, b"", 304))
         assert later.covered == (NOW, later.now)
+
+
+@pytest.mark.parametrize(
+    ("title", "body", "text", "thread"),
+    [
+        ("Software: OpenAI", "<p>Mine.</p>", "Software: OpenAI\n\nMine.", "Software: OpenAI"),
+        ("[ai] Re: Morale", "<p>Mine.</p>", "Mine.", "[ai] Morale"),
+        ("General • Re: Morale", "<p>Mine.</p><p>Statistics: Posted by <a href='/u'>Ann</a> — 30 Jan</p><hr />", "Mine.", "Morale"),
+        ("General • Morale", "Mine — all<hr />", "Morale\n\nMine — all", "Morale"),
+        ("Morale", "<div class='md'><p>Mine.</p></div> &#32; submitted by &#32; <a href='/user/ann'> /u/ann </a> <a href='/x'>[link]</a>",
+         "Morale\n\nMine.", "Morale"),
+        ("/u/ann on Morale", "<p>Mine.</p>", "Mine.", None),
+        ("Morale", "submitted by <a href='https://l.example/u/ann'>ann</a> to <a href='https://l.example/c/ai'>ai</a><br>2 points | "
+         "<a href='https://l.example/post/1'>3 comments</a><br><a href='https://n.example'>https://n.example</a><p>Mine.</p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p><small>5 posts - 3 participants</small></p>\n<p><a href='/t/1'>Read full topic</a></p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p>The post <a href='/p'>Morale</a> appeared first on <a href='/'>B</a>.</p>", "Morale\n\nMine.", "Morale"),
+    ],
+)  # fmt: skip
+def test_what_software_writes_into_an_entry(title: str, body: str, text: str, thread: str | None) -> None:
+    """Names, dates and counts that phpBB, Reddit, Lemmy, Discourse and WordPress put around the author's words are not theirs."""
+    feed = f"""<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>urn:5</id><link href="https://f.example/viewtopic.php?p=5#p5"/>
+      <title>{title}</title><category term="General" label="General"/><content type="html"><![CDATA[{body}]]></content></entry></feed>"""
+    spider = make("feed")
+    request = begin(spider)[0]
+    (post,) = posts_of(read(request, answer(request, feed.encode())))
+    assert (post.text, post.title) == (text, thread)
+    assert "viewtopic" not in (post.thread_id or "")  # phpBB gives each post a page of its own: that is no thread
 
 
 def test_an_empty_feed_is_fine() -> None:
