@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 from parsel import Selector
 
 from spiders import dates
-from spiders.base import BROKEN, UnusableError, plain
+from spiders.base import BROKEN, UnusableError
 from spiders.profiles import Paging, Profile, Rows
+from spiders.words import plain
 
 Moment = Callable[[object], dt.datetime | None]
 """Reads a time as the site prints it."""
