@@ -217,14 +217,8 @@ class Politeness:
             self.visits.note(request.url, "asked", reason=unread(exception))
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
-        if request.meta.get("robots"):
-            asked = retry_after(response.headers.get("Retry-After"), time.time()) if response.status in (429, 503) else None
-            if asked:
-                self.spider.stay_away(request.url, self._now() + dt.timedelta(seconds=asked))
-                request.meta["dont_retry"] = True
-            return response
         try:
-            return self._welcome(request, response)
+            return (self._heard if request.meta.get("robots") else self._welcome)(request, response)
         except Refused as refusal:
             request.meta["visit"].reason = f"{refusal.reason}: {refusal}"
             raise
@@ -234,10 +228,14 @@ class Politeness:
             raise self._close(request, wall, [request.url, *request.meta.get("redirect_urls", [])])
         if response.status < 400 and (words := opt_out(response, self.name, self._now())):
             raise Refused("disallowed", f"opts out of being analysed ({words})")
+        return self._heard(request, response)
+
+    def _heard(self, request: Request, response: Response) -> Request | Response:
+        """The answer; where it asks for patience, the request anew, to be made then. Raises Refused where that takes too long."""
         if response.status not in (429, 503):
             return response
         asked = retry_after(response.headers.get("Retry-After"), time.time())
-        if asked is None and response.status == 503:
+        if asked is None and (response.status == 503 or request.meta.get("robots")):
             return response  # a fault, not a wish: Scrapy tries it again
         waits = request.meta.get("waits", 0)
         wait = 10 * self.delay * 2**waits if asked is None else asked

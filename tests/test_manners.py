@@ -97,7 +97,7 @@ def test_robots_txt_in_every_state(tmp_path: Path) -> None:
         "marked": ({ROBOTS: Answer("\ufeffUser-agent: *\nDisallow: /feed\n")}, [ROBOTS]),
         "huge_forbidding": ({ROBOTS: Answer("User-agent: *\nDisallow: /feed\n" + filler * 1000 + "Allow: /feed\n")}, [ROBOTS]),
         "broken": ({ROBOTS: Answer(status=503)}, [ROBOTS] * 3),
-        "busy": ({ROBOTS: Answer(status=429, headers={"Retry-After": "1"})}, [ROBOTS]),
+        "busy": ({ROBOTS: Answer(status=429, headers={"Retry-After": "0"})}, [ROBOTS] * 3),
         "mute": ({ROBOTS: Answer(drop=True)}, [ROBOTS] * 3),
         "cut_off": ({ROBOTS: Answer("User-agent: *\n", length=5000)}, [ROBOTS] * 3),
         "slow": ({ROBOTS: Answer("User-agent: *\nAllow: /\n", wait=3)}, [ROBOTS] * 3),
@@ -133,6 +133,33 @@ def test_crawl_delay_and_identity(tmp_path: Path) -> None:
     for _, _, headers in forum.requests:
         assert headers["User-Agent"].startswith("employee-forum-monitor/") and headers["User-Agent"].endswith("(+us@example.org)")
         assert "Cookie" not in headers and "Referer" not in headers
+
+
+def test_a_retry_after_beside_robots_txt_is_kept(tmp_path: Path) -> None:
+    """A short one is waited for; an hour holds for the next crawls, and in either case nothing else is asked before."""
+    short = [Answer(status=503, headers={"Retry-After": "1"}), ALLOW]
+    tdmrep = [Answer(status=429, headers={"Retry-After": "1"}), Answer(status=404)]
+    with (
+        Site({ROBOTS: short, TDMREP: tdmrep, "/feed": feed()}) as soon,
+        Site({ROBOTS: Answer(status=503, headers={"Retry-After": "3600"})}) as late,
+    ):
+        options = {"urls": [f"{soon.url}/feed", f"{late.url}/feed"]}
+        first = crawl(tmp_path, "feed", options, now="2025-01-31T12:00:00Z")
+        again = crawl(tmp_path, "feed", options, now="2025-01-31T12:59:00Z")
+        assert soon.paths[:5] == [ROBOTS] * 2 + [TDMREP] * 2 + ["/feed"]
+        times = [at for at, _, _ in soon.requests]
+        assert times[1] - times[0] >= 0.95 and times[3] - times[2] >= 0.95
+        assert (first["finish_reason"], again["finish_reason"], late.paths) == ("rate_limited", "rate_limited", [ROBOTS])
+    assert first["counts"]["new"] == 1 and "2025-01-31 13:00 UTC" in again["message"]
+
+
+def test_two_ports_of_one_host_share_the_longer_delay(tmp_path: Path) -> None:
+    """What robots.txt of one asks for is not undone by that of the other, which asks for less."""
+    slow, fast = ({ROBOTS: Answer(f"User-agent: *\nCrawl-delay: {delay}"), "/feed": feed()} for delay in (0.6, 0.1))
+    with Site(slow) as one, Site(fast) as other:
+        crawl(tmp_path, "feed", {"urls": [f"{one.url}/feed", f"{other.url}/feed", f"{one.url}/feed?page=2"]})
+    times = sorted(at for forum in (one, other) for at, _, _ in forum.requests)
+    assert len(times) == 7 and all(later - earlier >= 0.55 for earlier, later in pairwise(times))
 
 
 def test_opt_outs_of_pages_and_of_sites(tmp_path: Path) -> None:
