@@ -21,17 +21,20 @@ _BARE = 600  # characters: nothing but the widget
 
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _TITLES = re.compile(  # whole: a topic may begin so, and then the forum's name follows
-    r"just a moment|attention required!|one moment, please|please wait|checking your browser.*|access to this page has been denied"
+    r"just a moment|attention required|one moment, please|please wait|checking (?:your browser.*|you are not a (?:ro)?bot)"
+    r"|access to this page has been denied"
     r"|making sure you['’]re not a bot|are you (?:a |not a )?(?:human|robot)|(?:bot|human) (?:check|verification)|robot check"
     r"|robot challenge screen|verif(?:y|ying) (?:that )?you are (?:a )?(?:human|not a (?:ro)?bot)|challenge validation"
     r"|pardon our interruption|vercel security checkpoint|client challenge|ddos-guard|security check(?:point)?"
-    r"|sucuri website firewall.*|access denied \| .* used cloudflare to restrict access",
+    r"|request rejected|安全验证|人机验证|sucuri website firewall.*|access denied \| .* used cloudflare to restrict access",
     re.IGNORECASE,
 )
-# Cloudflare, DataDome, PerimeterX (HUMAN), Anubis, Imperva, AWS WAF, Akamai: in elements and scripts, never in what people write.
+# Cloudflare, DataDome, PerimeterX (HUMAN), Anubis, Imperva, AWS WAF, Akamai, go-away, Kasada, SiteGround, Sucuri. Looked for
+# in elements and scripts, never in what people write.
 _MARK = re.compile(
     r"cf-chl-|_cf_chl_opt|challenge-platform/h/|captcha-delivery\.com|px-captcha|id=[\"']anubis_challenge|/\.within\.website/x/cmd/anubis"
-    r"|_incapsula_resource|awswafcookiedomainlist|/_sec/cp_challenge/|sec-if-cpt-container|bm-verify=",
+    r"|_incapsula_resource|awswafcookiedomainlist|/_sec/cp_challenge/|sec-if-cpt-container|bm-verify="
+    r"|__goaway_challenge|window\.kpsdk|/\.well-known/sgcaptcha/|sucuri_cloudproxy_js",
     re.IGNORECASE,
 )
 _DEMAND = re.compile(  # walls that are nothing but a request for JavaScript
@@ -39,7 +42,7 @@ _DEMAND = re.compile(  # walls that are nothing but a request for JavaScript
     r"|(?:please )?enable cookies and (?:javascript|js)",
     re.IGNORECASE,
 )
-_WIDGET = re.compile(r"class=[\"'][^\"'>]*(?:g-recaptcha|h-captcha|cf-turnstile)|data-sitekey=", re.IGNORECASE)
+_WIDGET = re.compile(r"class=[\"'][^\"'>]*(?:g-recaptcha|h-captcha|cf-turnstile)|data-sitekey=|hcaptcha\.com/captcha", re.IGNORECASE)
 _REFUSAL = re.compile(r"captcha|cf-chl|challenge-platform/h/|errors\.edgesuite\.net", re.IGNORECASE)
 _API_REFUSAL = re.compile(rb"captcha-delivery\.com|\"blockScript\"|px-captcha|\"sec-cp-challenge\"")
 
@@ -90,7 +93,7 @@ def unwelcome(request: Request, response: Response) -> Wall | None:
 def _is_wall(page: str, refusing: bool) -> bool:
     words, drawn = _words(page), _drawn(page)
     demand = _DEMAND.search(words)
-    if refusing and (_REFUSAL.search(page) or demand):
+    if refusing and (_REFUSAL.search(html.unescape(page)) or demand):
         return True
     title = html.unescape("".join(_TITLE.findall(page)[:1])).strip().removesuffix("| Cloudflare").rstrip(" .!?…")
     if _MARK.search(drawn) or _TITLES.fullmatch(title):

@@ -114,6 +114,7 @@ LONG = "<p>" + "People say what they think of their managers here. " * 60
 
 WALLS = {
     "Cloudflare": answered("<!DOCTYPE html><html><head><title>Just a moment...</title>", 403),
+    "Cloudflare's ban": answered("<html><head><title>Attention Required! | Cloudflare</title></head>Sorry, you have been blocked", 200),
     "Cloudflare by header": answered("{}", 200, cf_mitigated="challenge"),
     "Cloudflare at 200": answered("<html><script>window._cf_chl_opt={cvId:'3'}</script><p>Checking"),
     "Cloudflare's words": answered("<!-- a --><html><body><noscript>Enable JavaScript and cookies to continue</noscript>", 200),
@@ -126,7 +127,11 @@ WALLS = {
     "any CAPTCHA where the page is refused": answered(f"<html><body>Solve this CAPTCHA{LONG}", 429),
     "Cloudflare's ban on one page": answered(f"<html><title>Access denied | f.test used Cloudflare to restrict access</title>{LONG}", 403),
     "Akamai": answered('<!DOCTYPE html><html><title>x</title><script src="/_sec/cp_challenge/sec-cpt-4-4.js"></script><div>', 428),
-    "Akamai's refusal": answered("<HTML><TITLE>Access Denied</TITLE>Reference #18.7d https://errors.edgesuite.net/18.7d", 403),
+    "Akamai's refusal": answered(
+        "<HTML><TITLE>Access Denied</TITLE>Reference&#32;&#35;18.7d https&#58;&#47;&#47;errors&#46;edgesuite&#46;net", 403
+    ),
+    "SiteGround": answered('<html><meta http-equiv="refresh" content="0;/.well-known/sgcaptcha/?r=%2F">'),
+    "go-away": answered("<!DOCTYPE html><html><title>Checking you are not a bot</title><h1>Checking you are not a bot</h1>"),
     "AWS": answered("", 202, x_amzn_waf_action="challenge"),
     "a login in place of the page": answered("<html><title>Log in | Forum</title><form><input name=p type=password></form>"),
 }
