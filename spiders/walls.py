@@ -31,19 +31,17 @@ _TITLES = re.compile(  # whole: a topic may begin so, and then the forum's name 
 )
 # Cloudflare, DataDome, PerimeterX (HUMAN), Anubis, Imperva, AWS WAF, Akamai, go-away, Kasada, SiteGround, Sucuri. Looked for
 # in elements and scripts, never in what people write.
-_MARK = re.compile(
-    r"cf-chl-|_cf_chl_opt|challenge-platform/h/|captcha-delivery\.com|px-captcha|id=[\"']anubis_challenge|/\.within\.website/x/cmd/anubis"
-    r"|_incapsula_resource|awswafcookiedomainlist|/_sec/cp_challenge/|sec-if-cpt-container|bm-verify="
-    r"|__goaway_challenge|window\.kpsdk|/\.well-known/sgcaptcha/|sucuri_cloudproxy_js",
-    re.IGNORECASE,
-)
-_DEMAND = re.compile(  # walls that are nothing but a request for JavaScript
-    r"(?:please )?enable (?:javascript|js) (?:and (?:cookies|disable any ad blocker)|to view the page content)"
-    r"|(?:please )?enable cookies and (?:javascript|js)",
-    re.IGNORECASE,
-)
-_WIDGET = re.compile(r"class=[\"'][^\"'>]*(?:g-recaptcha|h-captcha|cf-turnstile)|data-sitekey=|hcaptcha\.com/captcha", re.IGNORECASE)
-_REFUSAL = re.compile(r"captcha|cf-chl|challenge-platform/h/|errors\.edgesuite\.net", re.IGNORECASE)
+_MARKS = (
+    "cf-chl-", "_cf_chl_opt", "challenge-platform/h/", "captcha-delivery.com", "px-captcha", "anubis_challenge",
+    "/.within.website/x/cmd/anubis", "_incapsula_resource", "awswafcookiedomainlist", "/_sec/cp_challenge/", "sec-if-cpt-container",
+    "bm-verify=", "__goaway_challenge", "window.kpsdk", "/.well-known/sgcaptcha/", "sucuri_cloudproxy_js",
+)  # fmt: skip
+_WIDGETS = ("g-recaptcha", "h-captcha", "cf-turnstile", "data-sitekey=", "hcaptcha.com/captcha")
+_DEMANDS = (  # walls that are nothing but a request for JavaScript begin with it
+    "enable javascript and cookies", "enable js and cookies", "enable cookies and javascript", "enable cookies and js",
+    "enable js and disable any ad blocker", "enable javascript to view the page content",
+)  # fmt: skip
+_REFUSAL = re.compile(r"captcha|cf-chl|challenge-platform/h/|errors\.edgesuite\.net")
 _API_REFUSAL = re.compile(rb"captcha-delivery\.com|\"blockScript\"|px-captcha|\"sec-cp-challenge\"")
 
 _LOGIN_TITLE = re.compile(
@@ -91,14 +89,20 @@ def unwelcome(request: Request, response: Response) -> Wall | None:
 
 
 def _is_wall(page: str, refusing: bool) -> bool:
+    page = page.lower()
+    title = html.unescape("".join(_TITLE.findall(page)[:1])).strip().removesuffix("| cloudflare").rstrip(" .!?…")
+    titled = _TITLES.fullmatch(title)
+    if not (titled or refusing or any(word in page for word in (*_MARKS, *_WIDGETS, *_DEMANDS))):
+        return False  # nearly every page, and the rest takes longer
     words, drawn = _words(page), _drawn(page)
-    demand = _DEMAND.search(words)
-    if refusing and (_REFUSAL.search(html.unescape(page)) or demand):
+    demanding = any(demand in words for demand in _DEMANDS)
+    if refusing and (demanding or _REFUSAL.search(html.unescape(page))):
         return True
-    title = html.unescape("".join(_TITLE.findall(page)[:1])).strip().removesuffix("| Cloudflare").rstrip(" .!?…")
-    if _MARK.search(drawn) or _TITLES.fullmatch(title):
+    if titled or any(mark in drawn for mark in _MARKS):
         return refusing or _count(words) < _SHORT
-    return _count(words) < _BARE and bool(_WIDGET.search(drawn) or (demand and not demand.start()))
+    demanding = demanding and words.removeprefix("please ").startswith(_DEMANDS)
+    guarding = "<textarea" not in page and any(widget in drawn for widget in _WIDGETS)  # else it is for those who write
+    return _count(words) < _BARE and (demanding or guarding)
 
 
 def _is_login(page: str, essential: bool) -> bool:

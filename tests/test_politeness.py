@@ -157,6 +157,7 @@ def test_walls_are_known(wall: str) -> None:
             '<html><title>DataDome</title><meta name=description content="px-captcha"><a href="https://geo.captcha-delivery.com/">it</a>'
         ),
         answered('<html><script type="application/ld+json">{"text": "_cf_chl_opt, cf-chl-1"}</script><p>I met _cf_chl_opt again.'),
+        answered("<html><p>Short words.<form><textarea></textarea><div class='h-captcha'></div></form>"),
         answered("<html><title>Log in | Forum</title><p>You must be logged in.<form><input type=password></form>", 403),
         answered("<html><script src=/cdn-cgi/challenge-platform/scripts/jsd/main.js></script><p>This topic is closed.", 403),
         answered(f"<html><script src=/cdn-cgi/challenge-platform/scripts/jsd/main.js></script>{LONG}<div class='h-captcha'></div>"),
