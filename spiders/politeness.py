@@ -92,7 +92,6 @@ class Politeness:
     # ---- before a request ----------------------------------------------------------------------------------------
 
     async def process_request(self, request: Request) -> None:
-        self._save(least=1 if self.visits.per_hour else BATCH)  # other crawls count what we asked, against one budget
         host = origin(request.url)
         try:
             if not request.meta.get("robots"):
@@ -105,6 +104,7 @@ class Politeness:
             self.visits.note(request.url, "refused", reason=f"{refusal.reason}: {refusal}")
             raise
         self.visits.count(host)
+        self._save(least=0 if self.visits.per_hour else BATCH)  # one budget for all crawls of a host: they count what we ask
 
     def _check(self, host: str) -> None:
         if host in self.closed:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import Answer, Given, Site, as_json, crawl
+from answers import Answer, Given, Site, as_json, begin, crawl
 
 from monitor.store import Store
 
@@ -160,6 +160,16 @@ def test_two_ports_of_one_host_share_the_longer_delay(tmp_path: Path) -> None:
         crawl(tmp_path, "feed", {"urls": [f"{one.url}/feed", f"{other.url}/feed", f"{one.url}/feed?page=2"]})
     times = sorted(at for forum in (one, other) for at, _, _ in forum.requests)
     assert len(times) == 7 and all(later - earlier >= 0.55 for earlier, later in pairwise(times))
+
+
+def test_two_crawls_at_once_share_one_budget(tmp_path: Path) -> None:
+    """Of a host that two sources read at the same time, both together ask no more than it allows in an hour."""
+    pages = {f"/{n}": feed(n) for n in range(20)}
+    with Site({ROBOTS: ALLOW, **pages}) as forum:
+        urls = [[f"{forum.url}/{n}" for n in range(first, 20, 2)] for first in (0, 1)]
+        crawls = [begin(tmp_path, "feed", {"urls": part}, per_hour=10, delay=delay) for part, delay in zip(urls, (0.2, 0.3), strict=True)]
+        assert [each.result()["finish_reason"] for each in crawls] == ["rate_limited"] * 2
+        assert len(forum.paths) <= 11  # the last two may be asked in the same instant
 
 
 def test_opt_outs_of_pages_and_of_sites(tmp_path: Path) -> None:
