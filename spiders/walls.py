@@ -45,7 +45,7 @@ _REFUSAL = re.compile(r"captcha|cf-chl|challenge-platform/h/|errors\.edgesuite\.
 _API_REFUSAL = re.compile(rb"captcha-delivery\.com|\"blockScript\"|px-captcha|\"sec-cp-challenge\"")
 
 _LOGIN_TITLE = re.compile(
-    r"<title[^>]*>\s*(?P<site>[^<]*[|–—·•»-]\s+)?(?:log[ -]?in|sign[ -]?in|connexion|anmelden|登录)\s*(?:[|–—·•:»-][^<]*)?</title",
+    r"<title[^>]*>\s*(?P<site>[^<]{0,300}[|–—·•»-]\s+)?(?:log[ -]?in|sign[ -]?in|connexion|anmelden|登录)\s*(?:[|–—·•:»-][^<]*)?</title",
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"<input[^>]+type=[\"']?password", re.IGNORECASE)
@@ -55,9 +55,9 @@ _LOGIN_PATH = re.compile(  # the path's end: elsewhere such a word may be a topi
 _LOGIN_QUERY = re.compile(r"(?:^|[&;?])(?:mode|action|do|app)=(?:login|sign-?in)\b", re.IGNORECASE)
 _LOGIN_HOST = re.compile(r"(?:login|sso|auth|accounts?|signin|passport)\.", re.IGNORECASE)
 
-_UNSEEN = re.compile(r"<(script|style|svg|head)\b.*?(?:</\1\s*>|$)|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_UNSEEN = re.compile(r"<(script|style|svg|head)\b.*?(?:</\1\s*>|$)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
 _DRAWN = re.compile(
-    r"<script\b(?![^>]*json)[^>]*>.*?(?:</script|$)|<(?!a\b|img\b|meta\b(?![^>]*http-equiv)|/)[^>]*>", re.IGNORECASE | re.DOTALL
+    r"<script\b(?![^<>]*json)[^<>]*>.*?(?:</script|$)|<(?!a\b|img\b|meta\b(?![^<>]*http-equiv)|/)[^<>]*>", re.IGNORECASE | re.DOTALL
 )
 
 _BOT_WALL = "banned", "shows a bot wall: it is not read any further, and a wall is never worked around"
