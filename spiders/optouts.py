@@ -110,7 +110,7 @@ class Reservations:
             location = (str(rule.get("location") or "/").split() or ["/"])[0].partition("#")[0]
             # Locations have robots.txt's own syntax, with * and $.
             pattern = Protego.parse(f"User-agent: *\nDisallow: {location}")
-            self.rules.append((pattern, str(rule.get("tdm-reservation", 0)) in ("1", "True"), location in ("/", "/*", "*")))
+            self.rules.append((pattern, rule.get("tdm-reservation") in (1, "1"), location in ("/", "/*", "*")))
 
     def of(self, url: str) -> Literal["none", "page", "site"]:
         """Whether the URL is reserved, and if so whether by a rule for the whole site."""

@@ -231,7 +231,8 @@ def test_meta_elements(head: str, heard: bool) -> None:
     [
         ('[{"location": "/", "tdm-reservation": 1}]', "site"), ('[{"location": "/*", "tdm-reservation": 1}]', "site"),
         ('{"tdm-reservation": 1}', "site"), ('[{"location": "/t/*", "tdm-reservation": 1}]', "page"),
-        ('[{"location": "/t", "tdm-reservation": "1"}]', "page"), ('[{"location": "/*.jpg$", "tdm-reservation": 1}]', "none"),
+        ('[{"location": "/t", "tdm-reservation": "1"}]', "page"), ('{"tdm-reservation": true}', "site"),
+        ('{"tdm-reservation": 1.0}', "site"), ('[{"location": "/*.jpg$", "tdm-reservation": 1}]', "none"),
         ('[{"location": "/t/", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]', "none"),
         ('[{"location": "/", "tdm-reservation": 1}, {"location": "/t/", "tdm-reservation": 0}]', "site"),
         ('[{"location": "/", "tdm-reservation": 0}]', "none"), ("[]", "none"), ("", "none"), ("<!doctype html><p>404", "none"),
