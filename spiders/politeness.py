@@ -12,6 +12,7 @@ import datetime as dt
 import email.utils
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +28,7 @@ from monitor.store import SiteFile
 from spiders.base import LONGEST_WAIT, Refused, origin, shown, unread
 from spiders.optouts import Reservations, opt_out
 from spiders.visits import BATCH, Visits
-from spiders.walls import login, unwelcome
+from spiders.walls import LOGIN_WALL, login, unwelcome
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ROBOTS, TDMREP = "/robots.txt", "/.well-known/tdmrep.json"
 
 _WAITS = 2  # times that one request waits before its site is left alone
+_LOGINS = 3  # pages with a login in their place after which it is the site that asks for one
+_CLOSED = "banned: asks for a login in place of one page, which is left out"
 _STAY_AWAY = 900.0  # seconds, from a site that said 429 again and again and never for how long
 _FILE_SIZE = 500 * 1024  # bytes of robots.txt that RFC 9309 2.5 asks to read
 
@@ -71,6 +74,8 @@ class Politeness:
         """Hosts that asked for patience: the monotonic time at which to ask again."""
         self.closed: dict[str, tuple[str, str]] = {}
         """Hosts that are left alone: finish reason, and a sentence that follows on "its site"."""
+        self.logins: Counter[str] = Counter()
+        """Pages of a host in whose place there was a login."""
         asked = spider.cursor.get("not_before")
         for host, until in (asked if isinstance(asked, dict) else {}).items():
             if (moment := _moment(until)) and moment > spider.now:
@@ -91,11 +96,14 @@ class Politeness:
 
     # ---- before a request ----------------------------------------------------------------------------------------
 
-    async def process_request(self, request: Request) -> None:
+    async def process_request(self, request: Request) -> Response | None:
         host = origin(request.url)
         try:
             if not request.meta.get("robots"):
                 if wall := login(request):
+                    if self._closed_page(request):
+                        self.visits.note(request.url, "refused", reason=_CLOSED)
+                        return Response(request.url, status=403)
                     raise self._close(request, wall, request.meta["redirect_urls"])  # those that led there: the login may be another's
                 self._check(host)
                 await self._obey(request, host)
@@ -105,6 +113,7 @@ class Politeness:
             raise
         self.visits.count(host)
         self._save(least=0 if self.visits.per_hour else BATCH)  # one budget for all crawls of a host: they count what we ask
+        return None
 
     def _check(self, host: str) -> None:
         if host in self.closed:
@@ -225,6 +234,9 @@ class Politeness:
 
     def _welcome(self, request: Request, response: Response) -> Request | Response:
         if wall := unwelcome(request, response):
+            if wall == LOGIN_WALL and self._closed_page(request):
+                request.meta["visit"].reason = _CLOSED
+                return response.replace(status=403)
             raise self._close(request, wall, [request.url, *request.meta.get("redirect_urls", [])])
         if response.status < 400 and (words := opt_out(response, self.name, self._now())):
             raise Refused("disallowed", f"opts out of being analysed ({words})")
@@ -253,6 +265,14 @@ class Politeness:
         self.closed.update((origin(url), wall) for url in urls)
         self.spider.failures.append((reason, f"{shown(request.url)} {told}{sentence}"))
         return Refused(reason, told + sentence)
+
+    def _closed_page(self, request: Request) -> bool:
+        """Whether a login stands in place of one page that may be closed to the public, as by a 403; a few of those are the site's."""
+        if 403 not in request.meta.get("handle_httpstatus_list", ()):
+            return False
+        host = origin(request.meta.get("redirect_urls", [request.url])[0])
+        self.logins[host] += 1
+        return self.logins[host] < _LOGINS
 
     def _stay_away(self, host: str, until: dt.datetime) -> None:
         self.spider.stay_away(host, until)

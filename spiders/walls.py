@@ -61,7 +61,7 @@ _DRAWN = re.compile(
 )
 
 _BOT_WALL = "banned", "shows a bot wall: it is not read any further, and a wall is never worked around"
-_LOGIN_WALL = "banned", "asks for a login: it is not read any further; take this source out, or choose its public pages"
+LOGIN_WALL = "banned", "asks for a login: it is not read any further; take this source out, or choose its public pages"
 
 Wall = tuple[str, str]
 """The finish reason, and the end of a sentence that begins with the URL or with "its site"."""
@@ -82,7 +82,7 @@ def unwelcome(request: Request, response: Response) -> Wall | None:
     essential = request.meta.get("essential", True) and response.status not in request.meta.get("handle_httpstatus_list", ())
     closed = response.status in (401, 403)
     if (essential or not closed) and _is_login(page, essential):
-        return _LOGIN_WALL
+        return LOGIN_WALL
     if essential and closed:
         return "banned", f"answers {response.status}: crawlers are not wanted there, or it needs a login; it is not read any further"
     return None
@@ -133,4 +133,4 @@ def login(request: Request) -> Wall | None:
     parts = urlsplit(request.url)
     before = urlsplit(request.meta["redirect_urls"][0])
     elsewhere = parts.hostname != before.hostname and _LOGIN_HOST.match(parts.hostname or "")
-    return _LOGIN_WALL if elsewhere or _LOGIN_PATH.search(parts.path) or _LOGIN_QUERY.search(parts.query) else None
+    return LOGIN_WALL if elsewhere or _LOGIN_PATH.search(parts.path) or _LOGIN_QUERY.search(parts.query) else None

@@ -6,6 +6,7 @@ Each test reads the request log of real servers on this machine; crawls are whol
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -229,6 +230,25 @@ def test_walls_stop_the_site(tmp_path: Path) -> None:
     why = done.reasons()
     assert all(why[f"{name}/two"].startswith("banned: is not asked, since its site ") for name in walls)
     assert why["members/login"].startswith("banned: asks for a login")
+
+
+def test_one_closed_topic_is_not_the_site(tmp_path: Path) -> None:
+    """A topic with a login in its place is left out and the others are read; when topic after topic asks for one, the site is left."""
+    about = {"@type": "DiscussionForumPosting", "text": "Morale is low.", "datePublished": "2025-01-30T10:00:00Z"}
+    topic = Answer(f'<!doctype html><script type="application/ld+json">{json.dumps(about)}</script>', headers=HTML)
+    form = Answer("<!doctype html><title>Log in | Forum</title><form><input type=password></form>", headers=HTML)
+    listed = Answer("<!doctype html>" + "".join(f"<a href=/t/{n}>topic</a>" for n in range(6)), headers=HTML)
+    topics: dict[str, Given] = {"/t/0": topic, "/t/1": moved("/login?return=/t/1"), "/t/2": form, **{f"/t/{n}": topic for n in (3, 4, 5)}}
+    with Site({ROBOTS: ALLOW, "/": listed, **topics}) as forum:
+        one = crawl(tmp_path, "semantic", {"urls": [f"{forum.url}/"], "follow": "a"})
+        assert (one["finish_reason"], one["counts"]["new"], one["rejected"]) == ("finished", 4, 2)
+        assert "/login" not in forum.pages and "is not open to the public" in one["message"]
+        with Store(tmp_path / "monitor.db", read_only=True) as store:
+            assert sum("asks for a login in place of one page" in row["reason"] for row in store.visits("s")) == 2
+        forum.answers |= {"/t/3": moved("/login"), "/t/4": form}
+        forum.requests.clear()
+        many = crawl(tmp_path, "semantic", {"urls": [f"{forum.url}/"], "follow": "a"})
+        assert many["finish_reason"] == "banned" and forum.pages == ["/", "/t/5", "/t/4", "/t/3", "/t/2"]
 
 
 def test_a_wall_on_a_side_page_is_told(tmp_path: Path) -> None:
