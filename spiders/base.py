@@ -363,12 +363,13 @@ _TAG = re.compile(r"<(?:!--|/?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>)")  # neithe
 _OTHERS = etree.XPath(  # Discourse's quotes and link previews
     "//aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"
 )
+_EMOJI = etree.XPath("//img[@alt][contains(@class, 'emoji') or contains(@class, 'smil')] | //i[@title][contains(@class, 'tw-')]")
 _NO_WORDS = ("blockquote", "pre", "script", "style", "iframe", "object", "embed", "applet", etree.Comment, etree.ProcessingInstruction)
 _INLINE = ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
 
 
 def plain(markup: str) -> str:
-    """HTML (or plain text with entities) as the author's own words: line breaks kept, quotes, link previews and code dropped."""
+    """HTML (or plain text with entities) as the author's own words: breaks and emoji kept, quotes, link previews and code dropped."""
     markup = markup[:_MAX_HTML].encode("utf-8", "replace").decode()
     if not _TAG.search(markup):
         return unquoted(html.unescape(markup))
@@ -377,6 +378,8 @@ def plain(markup: str) -> str:
         if element.getparent() is not None:
             element.drop_tree()
     etree.strip_elements(tree, *_NO_WORDS, with_tail=False)
+    for picture in _EMOJI(tree) if "<img" in markup or "tw-" in markup else ():
+        picture.tag, picture.text = "span", picture.get("alt") or picture.get("title")
     etree.strip_tags(tree, *_INLINE)  # html_text would put a space there: "Deep Seek", and amid Chinese words
     return unquoted(html_text.etree_to_text(tree))
 

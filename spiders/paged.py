@@ -69,6 +69,8 @@ class PagedSpider(ForumSpider, ABC):
     options: PagedOptions
     finds_moved: ClassVar[bool] = True
     """Whether `post_url` finds a post that was moved to another thread."""
+    closed: ClassVar[tuple[int, ...]] = ()
+    """What the forum answers of a thread that is deleted, and of a private one: its posts' own addresses tell which."""
 
     @abstractmethod
     def lists(self) -> list[str]:
@@ -115,6 +117,8 @@ class PagedSpider(ForumSpider, ABC):
                 self.stored.setdefault(thread, {})[native_id] = posted_at
         self.refreshes = self.options.refresh_limit
         self.begun: set[str] = set()
+        self.shut: set[str] = set()
+        """Threads that answered as `closed`."""
         lists = self.lists()
         self.open = len(lists)
         for url in lists:
@@ -177,11 +181,14 @@ class PagedSpider(ForumSpider, ABC):
 
     def _ask_thread(self, reading: Reading, page: int) -> Request:
         url = self.thread_url(reading.thread, page)
-        return self.ask(url, self.read_thread, essential=reading.essential, accept=NOT_FOUND, reading=reading, page=page)
+        accept = NOT_FOUND if reading.essential else (*NOT_FOUND, *self.closed)
+        return self.ask(url, self.read_thread, essential=reading.essential, accept=accept, reading=reading, page=page)
 
     def read_thread(self, response: Response, reading: Reading, page: int) -> Iterator[Post | Gone | Request]:
         """A page of a thread. One that is not found any more, beyond the first, was emptied by deletions."""
-        there = response.status not in NOT_FOUND
+        if response.status in self.closed:
+            self.shut.add(reading.thread)
+        there = response.status not in (*NOT_FOUND, *self.closed)
         shown = self.thread_page(response) if there else ThreadPage([], 1, lambda _: iter(()))
         if shown is None:
             return

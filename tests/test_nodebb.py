@@ -43,7 +43,8 @@ class Forum:
         self.posts: list[dict[str, Any]] = []
         self.written = 0
         self.pinned: set[int] = set()
-        self.closed: set[int] = set()
+        self.closed: dict[int, int] = {}
+        self.private: set[int] = set()
         self.asked: list[str] = []
 
     def write(self, tid: int, when: dt.datetime, text: str = "", **fields: Any) -> str:
@@ -81,6 +82,8 @@ class Forum:
             there = [post for post in self.posts if str(post["pid"]) == found[1]]
             if not there:
                 return 404, b"{}"
+            if there[0]["tid"] in self.private:
+                return self.closed[there[0]["tid"]], b"{}"
             index = self.topic(there[0]["tid"]).index(there[0]) + 1
             return 200, json.dumps(f"/topic/{there[0]['tid']}/slug/{index}").encode()
         found = re.search(r"/api/topic/(\d+)(?:/slug/(\d+))?", parts.path)
@@ -88,7 +91,7 @@ class Forum:
         if found and found[2]:
             page = -(-int(found[2]) // self.per_page)
         if found and int(found[1]) in self.closed:
-            return 401, b"{}"
+            return self.closed[int(found[1])], b"{}"
         if not posts:
             return 404, b"{}"
         shown = posts[(page - 1) * self.per_page : page * self.per_page]
@@ -101,8 +104,8 @@ class Forum:
 def test_every_field_of_a_topic() -> None:
     """Title, words without quotes and their heading, times in digits, the answered post, no author for guests, deleted posts gone."""
     quote = (
-        '<p dir="auto"><a class="mention" href="/forum/user/ann">@ann</a> a dit dans <a href="/forum/post/1">About 7</a> :</p>\n'
-        "<blockquote><p>Theirs.</p></blockquote><p>Mine.</p>"
+        '<p dir="auto">Hello<br />\n<a href="/forum/user/ann">@ann</a> a dit dans <a href="/forum/post/1">About 7</a> :</p>\n'
+        '<blockquote><p>Theirs.</p></blockquote><p>Mine <img class="emoji emoji-android" title=":smile:" alt="😄" />.</p>'
     )
     posts = [
         {
@@ -130,7 +133,7 @@ def test_every_field_of_a_topic() -> None:
     assert as_rows(found) == [
         {**common, "native_id": "1", "url": "https://bb.example/forum/post/1", "text": "Morale & pay\n\nWords: see x.",
          "posted_at": "2025-01-30T10:00:00+00:00", "author_key": "key of ann"},
-        {**common, "native_id": "2", "url": "https://bb.example/forum/post/2", "text": "Mine.", "parent_id": "1",
+        {**common, "native_id": "2", "url": "https://bb.example/forum/post/2", "text": "Hello\n\nMine 😄.", "parent_id": "1",
          "posted_at": "2025-01-30T11:00:00+00:00", "edited_at": "2025-01-30T12:00:00+00:00", "author_key": "key of bob"},
         {**common, "native_id": "3", "url": "https://bb.example/forum/post/3", "text": "Guest.", "posted_at": "2025-01-30T13:00:00+00:00"},
         {**common, "native_id": "4", "url": "https://bb.example/forum/post/4", "text": "Undated.", "posted_at": NOW.isoformat(),
@@ -204,17 +207,19 @@ def test_edits_and_deletions_are_noticed(data: st.DataObject) -> None:
     assert not spider.failures and not spider.rejections
 
 
-def test_what_guests_may_not_read_is_not_gone() -> None:
-    """A stored topic that answers 401 (deleted, or its category became private) is counted, and its posts stay as they are."""
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_deleted_topic_is_told_from_a_private_one(status: int) -> None:
+    """Both are closed to guests, and to crawlers: of a deleted one the posts' addresses still lead to it, and they are gone."""
     forum = Forum()
-    forum.write(1, NOW - 30 * HOUR)
-    forum.write(2, NOW - 30 * HOUR)
-    forum.closed = {1}
-    spider = make(cursor={"url": "https://bb.example/forum", "until": "2025-01-31T11:00:00Z"}, recent=[("1", "1", NOW - 30 * HOUR)])
-    [request] = begin(spider)
-    [refresh] = read(request, answer(request, forum.fetch(request.url)[1]))
-    assert not refresh.meta["essential"] and 401 not in refresh.meta["handle_httpstatus_list"]
-    assert spider.covered
+    recent = [(forum.write(tid, NOW - 30 * HOUR), str(tid), NOW - 30 * HOUR) for tid in (1, 1, 2, 3)]
+    forum.closed = {1: status, 2: status}
+    forum.private = {2}
+    forum.posts[1]["tid"] = 3  # moved out of the topic before that was deleted
+    spider = make(cursor={"url": "https://bb.example/forum", "until": "2025-01-31T11:00:00Z"}, recent=recent)
+    found = {item.native_id: item for item in walk(spider, forum.fetch)}
+    assert set(found) == {"1", "2", "4"} and isinstance(found["1"], Gone)
+    assert isinstance(found["2"], Post) and found["2"].thread_id == "3"
+    assert not spider.failures and spider.rejections.total() == 1 and spider.covered
 
 
 def test_a_deleted_topic_in_a_category() -> None:

@@ -506,6 +506,8 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ("<script>alert(1)</script><style>p{}</style><!-- no -->Yes", "Yes"),
         ("a < b & c > d", "a < b & c > d"),
         ("團隊 <b>很好</b>，是嗎", "團隊 很好，是嗎"),
+        ('Paid<img class="emoji" title=":tada:" alt="🎉"><img src="x.png" alt="photo">!', "Paid🎉!"),
+        ('<img src="s.gif" class="smilies" alt=":-)" title="Smile"> so', ":-) so"),
         ("", ""),
         ("<blockquote>All quoted</blockquote>", ""),
     ],
