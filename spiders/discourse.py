@@ -111,7 +111,7 @@ class Discourse(ForumSpider):
         later = [native_id for native_id in known if native_id in there - read]
         for start in range(0, len(later), _TOPIC_PAGE):
             query = "&".join(f"post_ids[]={native_id}" for native_id in later[start : start + _TOPIC_PAGE])
-            yield self.ask(f"{self.base}/t/{topic}/posts.json?{query}", self.read_later, essential=False)
+            yield self.ask(f"{self.base}/t/{topic}/posts.json?{query}", self.read_later, essential=False, title=data.get("title"))
 
     def _verify(self, native_id: str) -> Request:
         """A post that its topic does not show any more is deleted, or was moved to another topic: only its own page tells."""
@@ -124,7 +124,7 @@ class Discourse(ForumSpider):
         elif (post := self.json(response)) is not None:
             yield from self.each([post], self.read_post, response.url)
 
-    def read_later(self, response: Response) -> Iterator[Post | Gone]:
+    def read_later(self, response: Response, title: object) -> Iterator[Post | Gone]:
         """The posts of a topic beyond those that came with it."""
         data = self.json(response)
         if data is None:
@@ -132,7 +132,7 @@ class Discourse(ForumSpider):
         stream = data.get("post_stream")
         posts = stream.get("posts") if isinstance(stream, Mapping) else None
         if isinstance(posts, list):
-            yield from self.each(posts, self.read_post, response.url)
+            yield from self.each(posts, partial(self.read_post, title=title), response.url)
         else:
             self.lose(response, "holds no list `post_stream.posts`")
 
