@@ -258,7 +258,8 @@ def test_a_post_that_moved_is_not_deleted() -> None:
     }
     answers: dict[str, tuple[int, object]] = {
         "/posts.json": (200, page), "/t/7.json": (200, {"title": "T", "post_stream": {"posts": [], "stream": [4]}}),
-        "/t/7/posts.json": (200, {"post_stream": {"posts": [{**moved, "id": 4, "topic_id": 7}]}}), "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
+        "/t/7/posts.json": (200, {"post_stream": {"posts": [{**moved, "id": 4, "topic_id": 7}]}}),
+        "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
         "/t/9.json": (404, {"errors": ["no"]}), "/posts/10.json": (410, {}),
         "/t/11.json": (200, {"post_stream": {"posts": [], "stream": []}}),
     }  # fmt: skip
