@@ -387,7 +387,7 @@ def plain(markup: str) -> str:
 
 
 _QUOTED = re.compile(r"\s*>(?:[\s>]|$|[^\W\d_])")  # "> so", ">so", ">>", but neither ">50 % left" nor ">_<"
-_WROTE = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb|escribió|写道)\s?[:：]\s*")
+_WROTE = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb(?:\s.{0,100})?|escribió|写道)\s?[:：]\s*")
 _ON = re.compile(r"\s*(?:On|Le|Am|El)\b.{0,200}\d.{0,200}")  # "On Friday 3 January, Ann": the beginning where it is wrapped
 
 
