@@ -112,7 +112,7 @@ class PagedSpider(ForumSpider, ABC):
         self.oldest = min(self.floor, self.now - dt.timedelta(days=self.options.first_days))
         """From when on an unknown post is taken where it is met."""
         self.known: dict[str, dt.datetime] = {}
-        self.shown: set[str] = set()
+        self.met: set[str] = set()
         """Posts that a thread has shown."""
         self.listed: dict[str, dt.datetime | None] = {}
         self.further: set[str] = set()
@@ -126,7 +126,7 @@ class PagedSpider(ForumSpider, ABC):
         self.refreshes = self.options.refresh_limit
         self.begun: set[str] = set()
         self.shut: set[str] = set()
-        """Threads that answered as `closed`."""
+        """Threads that are listed as gone, or answered as `closed`."""
         lists = self.lists()
         self.open = len(lists)
         for url in lists:
@@ -148,8 +148,10 @@ class PagedSpider(ForumSpider, ABC):
         for thread, last, pinned, gone in threads:
             listed.setdefault(thread, last)
             self.listed[thread] = last
-            if gone:
-                yield from map(self.gone, self.stored.pop(thread, {}))
+            if gone:  # its posts may have gone to another thread before
+                self.shut.add(thread)
+                stored = set(self.stored.pop(thread, {}))
+                yield from self._look_for(Reading(thread, self.now, stored, essential=False), there=False)
             elif last is None or last >= self.floor:
                 if thread not in self.begun:
                     yield self._begin(thread, essential=True)
@@ -211,7 +213,7 @@ class PagedSpider(ForumSpider, ABC):
             if isinstance(post, Post):
                 if post.date_origin == "site":
                     oldest = min(oldest or post.posted_at, post.posted_at)
-                self.shown.add(post.native_id)
+                self.met.add(post.native_id)
                 left_out = left_out or (post.posted_at < min(reading.since, self.oldest) and post.native_id not in self.known)
             if not left_out:
                 yield post
@@ -263,10 +265,10 @@ class PagedSpider(ForumSpider, ABC):
     def read_lost(self, response: Response, lost: list[str]) -> Iterator[Gone]:
         """A thread that was not found, once more: the posts that it had."""
         if response.status in NOT_FOUND:
-            yield from (self.gone(native_id) for native_id in lost if native_id not in self.shown)
+            yield from (self.gone(native_id) for native_id in lost if native_id not in self.met)
 
     def read_missing(self, response: Response, native_id: str) -> Iterator[Post | Gone | Request]:
-        if native_id in self.shown:
+        if native_id in self.met:
             return
         if response.status in NOT_FOUND:
             yield self.gone(native_id)
