@@ -68,8 +68,10 @@ class Discourse(ForumSpider):
         if lower:
             lowest = min(lower)
             date = dates[lowest]
-            old = date is not None and date < self.floor
-            done = lowest <= self.known_id and (old or date is None) if self.known_id else old
+            if self.known_id:
+                done = lowest <= self.known_id and (date is None or date < self.floor)
+            else:  # one old date is no end: the first of posts that are moved gets a new id
+                done = all(date and date < self.floor for date in map(dates.get, lower))
             before, empty = lowest, 0
         else:
             before, empty = (before or 0) - _PAGE, empty + 1

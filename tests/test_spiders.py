@@ -291,6 +291,17 @@ def test_posts_that_were_imported_with_old_dates() -> None:
     assert spider.next_cursor == {"url": "https://forum.example", "post_id": 23, "until": "2025-01-31T12:00:00Z"}
 
 
+def test_an_old_date_does_not_end_the_first_crawl() -> None:
+    """Of posts that were moved the first gets a new id and keeps its old date: the newer ones below it are read all the same."""
+    posts = [{**POST, "id": 90}, {**POST, "id": 80, "created_at": "2020-01-01T00:00:00Z"}, {**POST, "id": 70}]
+    pages = {"": posts[:2], "before=80": posts[2:], "before=70": [{**POST, "id": 60, "created_at": "2020-01-01T00:00:00Z"}]}
+
+    def fetch(url: str) -> tuple[int, bytes]:
+        return 200, json.dumps({"latest_posts": pages[urlsplit(url).query]}).encode()
+
+    assert [post.native_id for post in walk(make("discourse"), fetch)] == ["90", "80", "70", "60"]
+
+
 def test_another_address_begins_anew() -> None:
     """A cursor of another forum's ids is not used when the source's address changes."""
     cursor = {"url": "https://old.example", "post_id": 10**6, "until": "2025-01-31T11:00:00Z"}
