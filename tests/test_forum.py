@@ -408,4 +408,4 @@ def test_a_whole_crawl(tmp_path: Path) -> None:
         assert all("sid" not in path for path in site.paths)
     with Store(tmp_path / "monitor.db", read_only=True) as store:
         texts = dict(tuple(row) for row in store.rows("SELECT native_id, text FROM posts WHERE text <> ''"))
-    assert texts["104"] == "Not at ours." and set(texts) == {"101", "104", "107"}
+    assert texts["104"] == "Not at ours. :(" and set(texts) == {"101", "104", "107"}
