@@ -126,7 +126,7 @@ class PagedSpider(ForumSpider, ABC):
         self.refreshes = self.options.refresh_limit
         self.begun: set[str] = set()
         self.shut: set[str] = set()
-        """Threads that are listed as gone, or answered as `closed`."""
+        """Threads that answered as `closed`."""
         lists = self.lists()
         self.open = len(lists)
         for url in lists:
@@ -148,10 +148,9 @@ class PagedSpider(ForumSpider, ABC):
         for thread, last, pinned, gone in threads:
             listed.setdefault(thread, last)
             self.listed[thread] = last
-            if gone:  # its posts may have gone to another thread before
-                self.shut.add(thread)
-                stored = set(self.stored.pop(thread, {}))
-                yield from self._look_for(Reading(thread, self.now, stored, essential=False), there=False)
+            if gone:
+                if stored := self.stored.get(thread):  # they may have been moved to another thread before
+                    yield self._begin(thread, essential=False, since=min(stored.values()))
             elif last is None or last >= self.floor:
                 if thread not in self.begun:
                     yield self._begin(thread, essential=True)
@@ -245,7 +244,7 @@ class PagedSpider(ForumSpider, ABC):
 
     def _elsewhere(self, since: dt.datetime, *, further: bool) -> Iterator[Request]:
         """Other threads that may hold a post of that time now, and if need be the rest of the lists, which tell of more."""
-        for thread, last in self.listed.items():
+        for thread, last in list(self.listed.items()):
             if thread not in self.begun and (last is None or last >= since):
                 yield self._begin(thread, essential=False, since=since)
         if further:
