@@ -216,8 +216,10 @@ _END = re.compile(
     r"""^(?:
       --\ ?                                                               # a signature (RFC 3676 4.3), its space often lost
     | -{2,}\s*(?:original\ message|forwarded\ message|message\ d'origine|message\ transféré|原始邮件|转发邮件).*
+    | -{2,}\s*(?:ursprüngliche|weitergeleitete)\ nachricht.*
     | begin\ forwarded\ message:
-    | _{20,}\s*\n(?:from|de|von|发件人)\s?[:：].*                            # Outlook's answer above the answered mail
+    | _{20,}\s*\n(?:from|de|von|发件人)\s?[:：].*                            # Outlook's answer above the answered mail,
+    | (?:from|de|von|发件人)\s?[:：].*\n(?:sent|date|envoyé|gesendet|datum|发送时间|日期)\s?[:：].*  # whose line is often lost
     | _{20,}\s*\n.*(?:mailing\ list|listinfo|@|https?://).*               # Mailman's footer
     | -----BEGIN\ PGP\ SIGNATURE-----
     )$""",

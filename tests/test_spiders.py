@@ -260,7 +260,8 @@ def test_a_post_that_moved_is_not_deleted() -> None:
     }
     answers: dict[str, tuple[int, object]] = {
         "/posts.json": (200, page), "/t/7.json": (200, {"title": "T", "post_stream": {"posts": [], "stream": [4]}}),
-        "/t/7/posts.json": (200, {"post_stream": {"posts": []}}), "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
+        "/t/7/posts.json": (200, {"post_stream": {"posts": [{**moved, "id": 4, "topic_id": 7}]}}),
+        "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
         "/t/9.json": (404, {"errors": ["no"]}), "/posts/10.json": (410, {}),
         "/t/11.json": (200, {"post_stream": {"posts": [], "stream": []}}),
     }  # fmt: skip
@@ -273,7 +274,8 @@ def test_a_post_that_moved_is_not_deleted() -> None:
     spider = make("discourse", recent=recent)
     found = walk(spider, fetch)
     assert {post.native_id for post in found if isinstance(post, Gone)} == {"6", "10"}
-    assert [(post.native_id, post.thread_id) for post in found if isinstance(post, Post)] == [("5", "8")]
+    posts = [(post.native_id, post.thread_id, post.title) for post in found if isinstance(post, Post)]
+    assert sorted(posts) == [("4", "7", "T"), ("5", "8", None)]  # a page of later posts does not tell the topic's title
     assert sum(spider.rejections.values()) == 1  # topic 11, whose list is empty: nothing is believed of it
 
 
@@ -289,6 +291,17 @@ def test_posts_that_were_imported_with_old_dates() -> None:
     spider = make("discourse", cursor=cursor)
     assert [post.native_id for post in walk(spider, fetch)] == ["23", "22", "21", "20", "9"]
     assert spider.next_cursor == {"url": "https://forum.example", "post_id": 23, "until": "2025-01-31T12:00:00Z"}
+
+
+def test_an_old_date_does_not_end_the_first_crawl() -> None:
+    """Of posts that were moved the first gets a new id and keeps its old date: the newer ones below it are read all the same."""
+    posts = [{**POST, "id": 90}, {**POST, "id": 80, "created_at": "2020-01-01T00:00:00Z"}, {**POST, "id": 70}]
+    pages = {"": posts[:2], "before=80": posts[2:], "before=70": [{**POST, "id": 60, "created_at": "2020-01-01T00:00:00Z"}]}
+
+    def fetch(url: str) -> tuple[int, bytes]:
+        return 200, json.dumps({"latest_posts": pages[urlsplit(url).query]}).encode()
+
+    assert [post.native_id for post in walk(make("discourse"), fetch)] == ["90", "80", "70", "60"]
 
 
 def test_another_address_begins_anew() -> None:
@@ -549,6 +562,11 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ("<script>alert(1)</script><style>p{}</style><!-- no -->Yes", "Yes"),
         ("a < b & c > d", "a < b & c > d"),
         ("團隊 <b>很好</b>，是嗎", "團隊 很好，是嗎"),
+        ('See<a class="lightbox"><img alt="chart"><div class="meta"><span class="filename">chart</span><span>9 KB</span></div></a>', "See"),
+        ('Mine<details class="elided"><summary>···</summary>On Monday Ann wrote: theirs</details>', "Mine"),
+        ('<div class="poll"><ul><li>Stay</li></ul><div class="poll-info">0 voters</div></div>', "Stay"),
+        ('Paid<img class="emoji" title=":tada:" alt="🎉"><img src="x.png" alt="photo">!', "Paid🎉!"),
+        ('<img src="s.gif" class="smilies" alt=":-)" title="Smile"> so', ":-) so"),
         ("", ""),
         ("<blockquote>All quoted</blockquote>", ""),
     ],
