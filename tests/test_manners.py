@@ -233,7 +233,7 @@ def test_walls_stop_the_site(tmp_path: Path) -> None:
 
 
 def test_one_closed_topic_is_not_the_site(tmp_path: Path) -> None:
-    """A topic with a login in its place is left out and the others are read; when one topic after the other asks for one, the site is left."""
+    """A topic with a login in its place is left out and the others are read; when one after the other asks for one, the site is left."""
     about = {"@type": "DiscussionForumPosting", "text": "Morale is low.", "datePublished": "2025-01-30T10:00:00Z"}
     topic = Answer(f'<!doctype html><script type="application/ld+json">{json.dumps(about)}</script>', headers=HTML)
     form = Answer("<!doctype html><title>Log in | Forum</title><form><input type=password></form>", headers=HTML)
