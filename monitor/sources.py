@@ -7,8 +7,9 @@ tables from them; no row holds a URL's query, a post's text or an author's name,
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.config import Config, Source
-from monitor.errors import CrawlError, InputError
+from monitor.errors import CrawlError, InputError, Problem
 from monitor.records import Post, to_text
 from monitor.store import KEEP_VISITS, Store
 
@@ -44,6 +45,19 @@ def known(config: Config, name: str) -> Source:
         names = ", ".join(each.name for each in config.sources)
         raise InputError(f"there is no source {name!r} in {config.path}: use one of {names or 'none'}")
     return found
+
+
+def wrong_options(config: Config) -> Iterator[Problem]:
+    """What the spiders will not take of their sources' options."""
+    for source in config.sources:
+        module = importlib.import_module(f"spiders.{source.type}")
+        spider: Any = next(one for one in vars(module).values() if getattr(one, "name", None) == source.type)
+        try:
+            spider.checked(source.name, source.options)
+        except CrawlError as error:
+            yield Problem(
+                f"sources.{source.name}", str(error), f"README and the shipped config.yaml show the options of type {source.type}"
+            )
 
 
 def register(config: Config, store: Store | None, now: dt.datetime) -> list[dict[str, Any]]:

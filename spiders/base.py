@@ -8,26 +8,23 @@ A spider says where to ask and how to read an answer; it takes the time from `no
 from __future__ import annotations
 
 import datetime as dt
-import html
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeGuard, TypeVar, get_origin
 from urllib.parse import urlsplit
 
-import html_text
 import scrapy
-from lxml import etree
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from monitor.errors import CrawlError
-from monitor.records import MAX_TEXT, Gone, Kind, Post, clean
+from monitor.records import Gone, Kind, Post, clean
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -58,6 +55,15 @@ class SpiderOptions(BaseModel):
     """The `options` of a source in config.yaml; each spider has its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, given: Any) -> Any:
+        """`tags: openai` is what people write for a list of one."""
+        if not isinstance(given, Mapping):
+            return given
+        lists = {name for name, option in cls.model_fields.items() if get_origin(option.annotation) is tuple}
+        return {name: [value] if name in lists and isinstance(value, str) else value for name, value in given.items()}
 
 
 class UnusableError(ValueError):
@@ -100,7 +106,7 @@ class ForumSpider(scrapy.Spider):
     ) -> None:
         super().__init__()
         self.source = source
-        self.options = self._checked(options)
+        self.options = self.checked(source, options)
         self.cursor = cursor
         self.now = now
         self.overlap = dt.timedelta(seconds=overlap)
@@ -123,20 +129,27 @@ class ForumSpider(scrapy.Spider):
         crawler.signals.connect(spider._crashed, signals.spider_error)
         return spider
 
-    def _checked(self, options: Mapping[str, Any]) -> SpiderOptions:
+    @classmethod
+    def checked(cls, source: str, options: Mapping[str, Any]) -> SpiderOptions:
+        """The options of a source as this spider takes them. Raises CrawlError with every mistake in them."""
         try:
-            return self.options_type.model_validate(options)
+            return cls.options_type.model_validate(options)
         except ValidationError as error:
-            raise CrawlError("; ".join(self._wrong(details) for details in error.errors()), permanent=True) from None
+            wrong = error.errors()
+            within = {details["loc"][:-1] for details in wrong}  # a list that is empty because what is in it is wrong
+            told = [cls._wrong(source, details) for details in wrong if details["type"] != "too_short" or details["loc"] not in within]
+            raise CrawlError("; ".join(told), permanent=True) from None
 
-    def _wrong(self, details: Any) -> str:
+    @classmethod
+    def _wrong(cls, source: str, details: Any) -> str:
         """One mistake in the options as a sentence, without the value, which may be a secret."""
-        key = ".".join(str(part) for part in (f"sources.{self.source}.options", *details["loc"]))
+        key = ".".join(str(part) for part in (f"sources.{source}.options", *details["loc"]))
         if details["type"] == "missing":
-            return f"{key} is missing: a source of type {self.name} needs it"
+            return f"{key} is missing: a source of type {cls.name} needs it"
         if details["type"] == "extra_forbidden":
-            return f"{key} is not an option of type {self.name}: use {', '.join(sorted(self.options_type.model_fields))}"
-        return f"{key} is wrong: {details['msg'].removeprefix('Value error, ').replace('Input should', 'it should')}"
+            return f"{key} is not an option of type {cls.name}: use {', '.join(sorted(cls.options_type.model_fields))}"
+        said = re.sub(r"^(?:Input|String|Tuple)(?= should)", "it", details["msg"].removeprefix("Value error, "))
+        return f"{key} is wrong: {said.replace('valid tuple', 'list')}"
 
     # ---- asking --------------------------------------------------------------------------------------------------
 
@@ -356,46 +369,3 @@ def unread(error: BaseException) -> str:
     """Why no answer could be read, as the end of a sentence that begins with the URL."""
     name = type(error).__name__
     return _UNREAD.get(name, f"breaks off the connection ({name})")
-
-
-_MAX_HTML = 10 * MAX_TEXT
-_TAG = re.compile(r"<(?:!--|/?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>)")  # neither "1 < 2" nor <https://x.example> in a mail
-_OTHERS = etree.XPath(  # Discourse's quotes and link previews
-    "//aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"
-)
-_NO_WORDS = ("blockquote", "pre", "script", "style", "iframe", "object", "embed", "applet", etree.Comment, etree.ProcessingInstruction)
-_INLINE = ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
-
-
-def plain(markup: str) -> str:
-    """HTML (or plain text with entities) as the author's own words: line breaks kept, quotes, link previews and code dropped."""
-    markup = markup[:_MAX_HTML].encode("utf-8", "replace").decode()
-    if not _TAG.search(markup):
-        return unquoted(html.unescape(markup))
-    tree = html_text.parse_html(markup)
-    for element in _OTHERS(tree) if "<aside" in markup else ():
-        if element.getparent() is not None:
-            element.drop_tree()
-    etree.strip_elements(tree, *_NO_WORDS, with_tail=False)
-    etree.strip_tags(tree, *_INLINE)  # html_text would put a space there: "Deep Seek", and amid Chinese words
-    return unquoted(html_text.etree_to_text(tree))
-
-
-_QUOTED = re.compile(r"\s*>(?:[\s>]|$|[^\W\d_])")  # "> so", ">so", ">>", but neither ">50 % left" nor ">_<"
-_WROTE = re.compile(r".{0,300}\b(?:wrote|writes|a écrit|schrieb|escribió|写道)\s?[:：]\s*")
-_ON = re.compile(r"\s*(?:On|Le|Am|El)\b.{0,200}\d.{0,200}")  # "On Friday 3 January, Ann": the beginning where it is wrapped
-
-
-def unquoted(text: str) -> str:
-    """Plain text without the lines that quote (`> so`), and without the one or two before them that say "On 3 May Ann wrote:"."""
-    kept: list[str] = []
-    for line in text.splitlines():
-        if not _QUOTED.match(line):
-            kept.append(line)
-            continue
-        while kept and not kept[-1].strip():
-            kept.pop()
-        if kept and _WROTE.fullmatch(kept[-1]) and not _ON.fullmatch(kept.pop()) and kept and _ON.fullmatch(kept[-1]):
-            kept.pop()
-        kept.append("")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()

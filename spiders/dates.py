@@ -23,6 +23,7 @@ _AHEAD = dt.timedelta(days=1)
 _LANGUAGES = ["en", "fr", "zh", "de", "es"]
 _LONGEST = 100  # characters; what is longer is a sentence, not a date
 _SPACES = re.compile(r"[\s\u200e\u200f]+")
+_DOTTED = re.compile(r"\b\d{1,2}\.\d{1,2}\.\d{2}", re.ASCII)  # wherever dots are written, the day comes first
 _EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}", re.ASCII)
 _ISO = re.compile(r"\d{4}-?\d\d-?\d\d(?:$|[T ]\d\d)", re.ASCII)
 _NO_DATE = re.compile(r"[\W_]*\d{0,9}[\W_]*")  # no word at all, or a bare number: a count, not a date
@@ -64,7 +65,7 @@ def read(value: object, *, now: dt.datetime, site: dt.tzinfo = dt.UTC, day_first
     """The time in UTC that `value` tells: an aware or naive datetime, epoch seconds or milliseconds (number or digits), or text.
 
     Text is ISO 8601, a localised date, or an age. `now` is the aware time of reading; `site` is the zone of times that
-    name none; `day_first` says how "01/02" is meant, None as the words around it suggest (else the month is first).
+    name none; `day_first` says how "01/02" is meant, None as dots or the words around it suggest (else the month is first).
     """
     try:
         found = _read(value, now, site, day_first)
@@ -125,6 +126,8 @@ def _written(text: str, now: dt.datetime, site: dt.tzinfo, day_first: bool | Non
         "RETURN_AS_TIMEZONE_AWARE": True,
         "PREFER_DATES_FROM": "past",
     }
+    if day_first is None and _DOTTED.search(text):
+        day_first = True
     if day_first is not None:
         settings["DATE_ORDER"] = "DMY" if day_first else "MDY"
     found: dt.datetime | None = dateparser.parse(text, languages=_LANGUAGES, settings=settings)

@@ -16,7 +16,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, whole
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
+from spiders.words import plain
 
 _PAGE = 50
 _TOPIC_PAGE = 20
@@ -68,8 +69,10 @@ class Discourse(ForumSpider):
         if lower:
             lowest = min(lower)
             date = dates[lowest]
-            old = date is not None and date < self.floor
-            done = lowest <= self.known_id and (old or date is None) if self.known_id else old
+            if self.known_id:
+                done = lowest <= self.known_id and (date is None or date < self.floor)
+            else:  # one old date is no end: the first of posts that are moved gets a new id
+                done = all(date and date < self.floor for date in map(dates.get, lower))
             before, empty = lowest, 0
         else:
             before, empty = (before or 0) - _PAGE, empty + 1
@@ -111,7 +114,7 @@ class Discourse(ForumSpider):
         later = [native_id for native_id in known if native_id in there - read]
         for start in range(0, len(later), _TOPIC_PAGE):
             query = "&".join(f"post_ids[]={native_id}" for native_id in later[start : start + _TOPIC_PAGE])
-            yield self.ask(f"{self.base}/t/{topic}/posts.json?{query}", self.read_later, essential=False)
+            yield self.ask(f"{self.base}/t/{topic}/posts.json?{query}", self.read_later, essential=False, title=data.get("title"))
 
     def _verify(self, native_id: str) -> Request:
         """A post that its topic does not show any more is deleted, or was moved to another topic: only its own page tells."""
@@ -124,7 +127,7 @@ class Discourse(ForumSpider):
         elif (post := self.json(response)) is not None:
             yield from self.each([post], self.read_post, response.url)
 
-    def read_later(self, response: Response) -> Iterator[Post | Gone]:
+    def read_later(self, response: Response, title: object) -> Iterator[Post | Gone]:
         """The posts of a topic beyond those that came with it."""
         data = self.json(response)
         if data is None:
@@ -132,7 +135,7 @@ class Discourse(ForumSpider):
         stream = data.get("post_stream")
         posts = stream.get("posts") if isinstance(stream, Mapping) else None
         if isinstance(posts, list):
-            yield from self.each(posts, self.read_post, response.url)
+            yield from self.each(posts, partial(self.read_post, title=title), response.url)
         else:
             self.lose(response, "holds no list `post_stream.posts`")
 

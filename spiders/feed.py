@@ -25,7 +25,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, clean, text_hash, to_text
-from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
+from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
+from spiders.words import plain, unquoted
 
 _FIRST = dt.timedelta(days=30)  # a reading covers no more, though a quiet feed may reach back for years
 _BELIEVED = dt.timedelta(days=1)  # how long "not modified" is believed: Isso says so though a comment was edited or answered
@@ -34,11 +35,24 @@ _GENERATED = re.compile(
     r"""(comment|commentaire|kommentar|reply|réponse)\s*\#?\s*\d+$
       | (new\s+)?(comments?|commentaires?)\s+(on|by|from|sur|de|par)\b
       | (in\s+)?(reply|réponse)\s+(to|à)\b
+      | /?u/[\w-]+\s+on\b
       | by\s*:""",
     re.IGNORECASE | re.VERBOSE,
 )
 _EMPTY = re.compile(r"<!--[^<>]*-->|</?(?:br|div|p|span)\b[^<>]*>", re.IGNORECASE)  # markup that shows nothing; a picture does
-_REPLY = re.compile(r"(?:(?:re|aw|antw|sv|tr|回复|答复)\s*[:：]\s*)+", re.IGNORECASE)
+# At the beginning, or behind the name of the forum (phpBB: "General • Re: X") or list ("[ai] Re: X").
+_REPLY = re.compile(r"(?:^|(?<=• )|(?<=\] ))(?:(?:re|aw|antw|sv|tr|回复|答复)\s*[:：]\s*)+", re.IGNORECASE)
+_FURNITURE = re.compile(
+    r"""<p>(?:(?!</?p\b).){1,300}\s—\s(?:(?!</?p\b).){1,300}</p>\s*<hr\s*/?>\s*\Z   # phpBB: "Statistics: Posted by NAME — DATE"
+      | submitted\ by(?:&\#32;|\s){1,20}<a\s[^<>]*>\s*/u/.*\Z                # Reddit: "submitted by /u/NAME [link] [comments]"
+      | \A[^<]*<a\s[^<>]*/u/[^<>]*>[^<]*</a>[^<]*<a\s[^<>]*/c/[^<>]*>[^<]*</a><br>[^<]*<a\s[^<>]*>[^<]*</a>
+        (?:<br><a\s[^<>]*>(?:https?://[^<]*|<img[^<>]*>)</a>)?                     # Lemmy: "submitted by NAME to COMMUNITY, 3 points"
+      | <p><small>[^<]*</small></p>\s*<p><a\s[^<>]*>[^<]*</a></p>\s*\Z             # Discourse: "5 posts - 3 participants, Read full topic"
+      | <p>The\ post\ <a\s[^<>]*>(?:(?!</p>).){1,600}</a>\ (?:first\ )?appeared\ (?:first\ )?on\s
+        (?:(?!</p>).){1,600}</p>\s*\Z                                              # WordPress""",
+    re.VERBOSE | re.DOTALL,
+)
+"""What software writes into an entry before or behind its author's words: names, dates, counts, links."""
 
 
 class FeedOptions(SpiderOptions):
@@ -171,7 +185,7 @@ class Feed(ForumSpider):
         link = next(
             (url for url in (entry.link, entry.native_id) if isinstance(url, str) and url.startswith(("http://", "https://"))), None
         )
-        page = entry.page if isinstance(entry.page, str) else (link if link and urldefrag(link).fragment else None)
+        page = entry.page if isinstance(entry.page, str) else (link if link and _points_into(link) else None)
         published, updated = self.date(entry.published), self.date(entry.updated)
         if updated and not published:
             published = min(updated, self.posted.get(native_id, updated))
@@ -192,10 +206,13 @@ def _from_xml(entry: dict[str, Any], author: object) -> _Entry:
     body = next(iter(entry.get("content") or ()), None) or entry.get("summary_detail") or {}
     title = entry.get("title_detail") or {}
     answered = entry.get("thr_in-reply-to") or {}
+    heading = " ".join(_as_plain(title).split())
+    for tag in entry.get("tags") or ():  # phpBB puts the forum's name before a title
+        heading = heading.removeprefix(f"{tag.get('label') or tag.get('term')} • ")
     return _Entry(
         native_id=entry.get("id"),
         link=entry.get("link"),
-        title=" ".join(_as_plain(title).split()),
+        title=heading,
         body=_as_plain(body),
         raw=body.get("value") or "",
         # dict.get, since feedparser's own gives `published` for a missing `updated`, with a warning.
@@ -209,7 +226,7 @@ def _from_xml(entry: dict[str, Any], author: object) -> _Entry:
 
 def _as_plain(detail: Mapping[str, Any]) -> str:
     value = detail.get("value") or ""
-    return unquoted(html.unescape(value)) if detail.get("type") == "text/plain" else plain(value)
+    return unquoted(html.unescape(value)) if detail.get("type") == "text/plain" else plain(_FURNITURE.sub("", value))
 
 
 def _from_json(item: Mapping[str, Any], feed: Mapping[str, Any], base: str) -> _Entry:
@@ -232,6 +249,13 @@ def _json_author(holder: Mapping[str, Any]) -> object:
     """The first author's name: `authors` in version 1.1, `author` in version 1."""
     authors: Iterable[Any] = holder.get("authors") or [holder.get("author")]
     return next((author.get("name") for author in authors if isinstance(author, Mapping)), None)
+
+
+def _points_into(link: str) -> bool:
+    """Whether a link leads to a place on a page that others share: not so phpBB's viewtopic.php?p=5#p5, a page for each post."""
+    page, place = urldefrag(link)
+    number = re.search(r"\d+$", place)
+    return bool(place) and not (number and re.search(rf"\D{number[0]}/?$", page))
 
 
 def _epoch(parsed: time.struct_time | None) -> int | None:

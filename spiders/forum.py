@@ -24,6 +24,7 @@ from spiders.pages import origin
 from spiders.profiles import AnyProfile, Profile
 from spiders.threads import Leaf, Thread, missing
 
+_CLOSED = (401, 403, 404, 410)
 _MOST_LISTS = 2000
 """Boards and pages of lists that one crawl reads."""
 _MOST_ENDS = 1000
@@ -76,7 +77,8 @@ class Forum(ForumSpider):
         self._recall(known)
         self.threads: dict[str, Thread] = {}
         self.lists: set[str] = set()
-        self.taken = self.filled = self.barren = self.open = 0
+        self.taken = self.filled = self.barren = self.closed = self.open = self.again = 0
+        self.lost: set[str] = set()
         begin: list[Request] = []  # whole before the first answer, which may be the last that is open
         for url in dict.fromkeys(pages.canonical(url, self.profile.drop) for url in self.options.urls):
             thread_id = pages.thread_id(self.profile, url)
@@ -109,27 +111,37 @@ class Forum(ForumSpider):
 
     # ---- lists -----------------------------------------------------------------------------------------------------
 
-    def _list(self, url: str, count: int, before: set[str]) -> Iterator[Request]:
-        """Ask for a list, once: its page number `count`, after those that showed the threads `before`."""
+    def _list(self, url: str, count: int, before: set[str], found: bool = False) -> Iterator[Request]:
+        """Ask for a list, once: its page number `count`, after those that showed the threads `before`.
+
+        One that was `found` on another may be closed to the public, or lead to another site.
+        """
         if self._ours(url) and url not in self.lists:
             self.lists.add(url)
             self.open += 1
-            yield self.ask(url, self.read_list, count=count, before=before)
+            yield self.ask(url, self.read_list, accept=_CLOSED if found else (), count=count, before=before, found=found)
 
-    def read_list(self, response: Response, count: int, before: set[str]) -> Iterator[Post | Gone | Request]:
-        if isinstance(response, TextResponse):
-            yield from self._listed(response, count, before)
-        else:
+    def read_list(self, response: Response, count: int, before: set[str], found: bool) -> Iterator[Post | Gone | Request]:
+        if found and (response.status in _CLOSED or not self._ours(response.url)):
+            self.reject("is a board that is not open to the public, or leads to another site", response.url)
+        elif not isinstance(response, TextResponse):
             self.lose(response, "is no page of HTML")
+        elif not self._ours(response.url):
+            self.lose(response, "is another site, and one of `urls` leads there: write this address instead")
+        else:
+            yield from self._listed(response, count, before, found)
         self.open -= 1
         yield from self._go_on()
 
-    def _listed(self, response: TextResponse, count: int, before: set[str]) -> Iterator[Request]:
+    def _listed(self, response: TextResponse, count: int, before: set[str], found: bool) -> Iterator[Request]:
         page = pages.read_list(response.selector, response.url, self.profile, self.latest, base=get_base_url(response))
-        self.filled += bool(page.threads or page.boards)
+        if page.threads or page.boards:
+            self.filled += 1
+        elif count == 1 and not found:
+            self.reject("holds no threads (is it the address of a board, or of a thread as its board links to it?)", response.url)
         for row in page.boards:
             if len(self.lists) < _MOST_LISTS and (row.latest is None or row.latest >= self.floor):
-                yield from self._list(row.url, 1, set())
+                yield from self._list(row.url, 1, set(), found=True)
         for row in page.threads:
             if row.latest is None or row.latest >= self.floor:
                 yield from self._due(row)
@@ -178,9 +190,11 @@ class Forum(ForumSpider):
                 self.failures.append(("failed", f"{shown(url)} is a thread that goes on after max_pages ({self.options.max_pages})"))
             return
         thread.asked.add(self.key(url))
-        request = self.ask(url, self.read_posts, essential=False, accept=(401, 403, 404, 410), thread=thread, way=way)
+        request = self.ask(url, self.read_posts, essential=False, accept=_CLOSED, thread=thread, way=way)
         if way == "again":
             thread.open += 1
+            self.again += 1
+            request.errback = self._unread
         else:
             self.open += 1
             request.meta["due"] = True
@@ -196,27 +210,37 @@ class Forum(ForumSpider):
     def read_posts(self, response: Response, thread: Thread, way: str) -> Iterator[Post | Gone | Request]:
         asked = response.meta.get("redirect_urls", [response.url])[0]
         if response.status in (404, 410):
-            thread.vanished.add(self.key(asked))
-            if way == "forward":
-                yield from self._page(thread, thread.begin, "first")
+            yield from self._vanished(asked, thread, way)
         elif response.status in (401, 403):
-            self.reject("is not open to the public", response.url)
+            self.closed += 1
+            self.reject("is not open to the public", asked)
         elif not isinstance(response, TextResponse) or not self._ours(response.url):
             self.reject("is no page of this forum", response.url)
         else:
             yield from self._read(response, asked, thread, way)
         if way == "again":
             thread.open -= 1
+            self.again -= 1
             yield from self._settle(thread)
+            yield from self._bury()
         else:
             self.open -= 1
             yield from self._go_on()
+
+    def _vanished(self, asked: str, thread: Thread, way: str) -> Iterator[Request]:
+        """A page that does not exist any more; when it was the last one known, the thread is read from its first."""
+        thread.vanished.add(self.key(asked))
+        if way == "forward":
+            yield from self._page(thread, thread.begin, "first")
 
     def _read(self, response: TextResponse, asked: str, thread: Thread, way: str) -> Iterator[Post | Gone | Request]:
         url = pages.canonical(response.url, self.profile.drop)
         page = pages.read_thread(response.selector, url, self.profile, self.moment, base=get_base_url(response))
         for reason in page.left_out:
             self.reject(reason, url)
+        if page.vanished:
+            yield from self._vanished(asked, thread, way)
+            return
         if not page.ids:
             self.barren += 1
             self.reject("holds no posts (is it closed to the public, and is the profile right?)", url)
@@ -261,7 +285,7 @@ class Forum(ForumSpider):
         if self.open or self.failures:
             return
         what = "" if self.filled else "holds no threads: is it the address of a board, and the profile right?"
-        if self.barren and not any(thread.seen for thread in self.threads.values()):
+        if (self.barren or (self.closed and not self.ends)) and not any(thread.seen for thread in self.threads.values()):
             what = "leads to threads without posts: is the profile right, and is the forum open to the public?"
         if what:
             self.failures.append(("failed", f"{shown(self.options.urls[0])} {what}"))
@@ -273,11 +297,12 @@ class Forum(ForumSpider):
         for native_id, thread_id, posted_at in self.recent:
             if thread_id and native_id in self.stood_before:
                 self.known.setdefault(thread_id, {})[native_id] = (posted_at, places[self.stood_before[native_id]])
-        for thread_id in list(self.known)[: self.options.refresh_limit]:
-            yield from self._settle(self._thread(thread_id))
+        due = [self._thread(thread_id) for thread_id in list(self.known)[: self.options.refresh_limit]]
+        yield from [request for thread in due for request in self._settle(thread)]  # all counted before the first is answered
+        yield from self._bury()
 
-    def _settle(self, thread: Thread) -> Iterator[Post | Gone | Request]:
-        """Read what must be read before it can be said which posts of a thread are gone; then say it."""
+    def _settle(self, thread: Thread) -> Iterator[Request]:
+        """Read what must be read before it can be said which posts a thread has lost."""
         if thread.open:
             return
         known = self.known[thread.id]
@@ -289,7 +314,19 @@ class Forum(ForumSpider):
             return
         self._remember()
         if not unread:
-            yield from map(self.gone, sorted(gone))
+            self.lost |= gone
+
+    def _bury(self) -> Iterator[Gone]:
+        """At the end: what threads have lost is gone, unless another shows it, into which it was moved."""
+        if self.again == 0:
+            yield from map(self.gone, sorted(self.lost.difference(*(thread.seen for thread in self.threads.values()))))
+            self.lost = set()
+
+    def _unread(self, failure: Any) -> Iterator[Gone]:
+        """A page that was asked for again gave no answer: its thread proves nothing, the others do."""
+        self._unanswered(failure)
+        self.again -= 1
+        yield from self._bury()
 
     def _ours(self, url: str) -> bool:
         return origin(url) == origin(self.options.urls[0])

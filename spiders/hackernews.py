@@ -18,7 +18,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, whole
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
+from spiders.words import plain
 
 _MOST = 1000  # hits of one answer
 
@@ -101,7 +102,7 @@ class HackerNews(ForumSpider):
             native_id,
             own_title=None if comment else title,
             body=hit.get("comment_text" if comment else "story_text"),
-            posted_at=hit.get("created_at_i"),
+            posted_at=hit.get("created_at_i") or hit.get("created_at"),
             thread_id=hit.get("story_id") if comment else native_id,
             parent_id=hit.get("parent_id"),
             title=html.unescape(title) if isinstance(title, str) else None,

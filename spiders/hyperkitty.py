@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import MAX_TEXT, Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, unquoted
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier
+from spiders.words import unquoted
 
 _PAGE = 50
 _AGAIN = 5  # mails that the next page shows again, so that one that is deleted meanwhile hides none
@@ -215,8 +216,10 @@ _END = re.compile(
     r"""^(?:
       --\ ?                                                               # a signature (RFC 3676 4.3), its space often lost
     | -{2,}\s*(?:original\ message|forwarded\ message|message\ d'origine|message\ transféré|原始邮件|转发邮件).*
+    | -{2,}\s*(?:ursprüngliche|weitergeleitete)\ nachricht.*
     | begin\ forwarded\ message:
-    | _{20,}\s*\n(?:from|de|von|发件人)\s?[:：].*                            # Outlook's answer above the answered mail
+    | _{20,}\s*\n(?:from|de|von|发件人)\s?[:：].*                            # Outlook's answer above the answered mail,
+    | (?:from|de|von|发件人)\s?[:：].*\n(?:sent|date|envoyé|gesendet|datum|发送时间|日期)\s?[:：].*  # whose line is often lost
     | _{20,}\s*\n.*(?:mailing\ list|listinfo|@|https?://).*               # Mailman's footer
     | -----BEGIN\ PGP\ SIGNATURE-----
     )$""",

@@ -19,11 +19,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
 
 from markdown_it import MarkdownIt
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import MAX_TEXT, Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
+from spiders.words import plain
 
 _PAGE = 50  # the most that Lemmy gives
 _MOST_STALE = 3  # pages in a row without anything new; numbered ones move on while people write, so that one may come twice
@@ -33,10 +34,17 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "striketh
 _SPOILER = re.compile(r"^:::+[ \t]*(?:spoiler\b)?", re.MULTILINE)  # Lemmy's own; the words in it are the author's
 
 
+def _community(text: str) -> str:
+    parts = re.fullmatch(r"(?:!|/?c/)?(\w+(?:@[\w.:-]+)?)", text.strip())
+    if not parts:
+        raise ValueError("write a community's name, as technology or technology@lemmy.world")
+    return parts[1]
+
+
 class LemmyOptions(SpiderOptions):
     urls: tuple[Url, ...] = Field(min_length=1)
     """Addresses of instances."""
-    communities: tuple[Annotated[str, StringConstraints(pattern=r"^\w+(@[\w.:-]+)?$")], ...] = ()
+    communities: tuple[Annotated[str, AfterValidator(_community)], ...] = ()
     """Names of communities, with the host of one that lives elsewhere (`technology@lemmy.world`); without any, all that is listed."""
     local: bool = False
     """Of all that is listed, read only what is in the instance's own communities."""
@@ -62,7 +70,8 @@ class _Walk:
 
 class Lemmy(ForumSpider):
     """`native_id` is the ap_id, `thread_id` the post's. `parent_id` is the post's ap_id too, or the answered comment's address at
-    the instance that was asked, which is its ap_id if it was written there: an answer names its parent by number."""
+    the instance that was asked, which is its ap_id if it was written there: an answer names its parent by number. An instance
+    may call itself otherwise than it is asked; what was written on it tells."""
 
     name = "lemmy"
     options_type = LemmyOptions
@@ -78,6 +87,8 @@ class Lemmy(ForumSpider):
         self.again = [native_id for native_id, _, _ in again]
         self.oldest = min((posted_at for _, _, posted_at in again), default=self.now)
         self.versions = dict.fromkeys((url.rstrip("/") for url in self.options.urls), "v4")
+        self.homes = {base: base for base in self.versions}
+        """By the address that an instance is asked at, the one that it gives to what is written on it."""
         names = list(dict.fromkeys(self.options.communities)) or [""]
         walks = [_Walk(base, name, kind, self._since(base, name)) for base in self.versions for name in names for kind in _LISTS]
         self.unread = {self._key(walk.base, walk.community): len(_LISTS) for walk in walks}
@@ -121,8 +132,7 @@ class Lemmy(ForumSpider):
     def read_list(self, response: Response, walk: _Walk, cursor: str | None) -> Iterator[Post | Gone | Request]:
         version = self.versions[walk.base]
         error = _error(response)
-        unknown = response.status == 404 and not (walk.community and error in _NO_COMMUNITY)  # the version is
-        if unknown and version == "v4" and walk.base in self.waiting:
+        if response.status == 404 and error != "couldnt_find_community" and version == "v4" and walk.base in self.waiting:
             self.versions[walk.base] = "v3"
             yield self._list(walk.base, walk)
             return
@@ -138,9 +148,11 @@ class Lemmy(ForumSpider):
         if not isinstance(items, list):
             self.lose(response, f"holds no list `{name}`: is this the address of a Lemmy instance?")
             return
-        yield from self.each(items, partial(self.read_view, kind=walk.kind, base=walk.base), response.url)
         found = [view[walk.kind] for view in items if isinstance(view, Mapping) and isinstance(view.get(walk.kind), Mapping)]
         ids = {item["ap_id"] for item in found if isinstance(item.get("ap_id"), str)}
+        own = (str(item.get("ap_id")).partition(f"/{walk.kind}/{item.get('id')}") for item in found if item.get("local") is True)
+        self.homes[walk.base] = next((home for home, number, rest in own if number and not rest), self.homes[walk.base])
+        yield from self.each(items, partial(self.read_view, kind=walk.kind, base=walk.base), response.url)
         walk.stale = 0 if ids - walk.met else walk.stale + 1
         walk.met |= ids
         # Pinned posts stand first, however old.
@@ -150,12 +162,15 @@ class Lemmy(ForumSpider):
             self._read(walk)
         following = page.get("next_page")
         following = following if isinstance(following, str) and following else None
-        if not items or (version == "v4" and not following) or last < min(walk.since, self.oldest):
+        stuck = walk.stale >= _MOST_STALE or (following is not None and following == cursor)
+        # A page that is not full is the last one, if nothing else follows it.
+        ended = not items or (version == "v4" and not following) or (stuck and walk.stale and len(items) < _PAGE)
+        if ended or last < min(walk.since, self.oldest):
             self._read(walk)
             self.walks[walk.base] -= 1
             if not self.walks[walk.base]:
                 yield from self._missing(walk.base)
-        elif walk.stale >= _MOST_STALE or (following and following == cursor):
+        elif stuck:
             self.lose(response, "gives the same page again and again: what is older cannot be read")
         else:
             walk.page += 1
@@ -175,7 +190,7 @@ class Lemmy(ForumSpider):
     def _missing(self, base: str) -> Iterator[Request]:
         """Ask for posts that no list shows any more, now that those of `base` are read: at the instance that they were written at
         if it is one of ours, else at each until one knows them, but only once all lists of all instances are read."""
-        hosts = {urlsplit(base).netloc: base for base in self.versions}
+        hosts = {urlsplit(home).netloc: base for base, home in self.homes.items()}
         last, count = not any(self.walks.values()), 0
         for native_id in self.again:
             home = hosts.get("".join(native_id.split("/")[2:3]))
@@ -188,18 +203,31 @@ class Lemmy(ForumSpider):
         return self.ask(url, self.read_again, essential=False, accept=(400, 404), native_id=native_id, bases=bases)
 
     def read_again(self, response: Response, native_id: str, bases: Sequence[str]) -> Iterator[Post | Gone | Request]:
-        """Lemmy answers 404 to what it knows and hides, 400 to what it never knew, or purged: that is not told apart."""
+        """Lemmy answers 404 to what it knows and hides, 400 to what it never knew, or purged; but some versions say 400 of all of them."""
         if response.status == 404 and _error(response) is not None:
             yield self.gone(native_id)
         elif response.status in (400, 404):
             if len(bases) > 1:
                 yield self._resolve(native_id, bases[1:])
+            elif native_id.startswith(f"{self.homes[bases[0]]}/"):
+                yield self._itself(native_id, bases[0])
             else:
                 self.reject("its instance does not know (any more)", response.url)
         elif (found := self.json(response)) is not None:
             kind = found["type_"] if found.get("type_") in _LISTS else next((kind for kind in _LISTS if found.get(kind)), "post")
             view = found if "type_" in found else found.get(kind)
             yield from self.each([view], partial(self.read_view, kind=kind, base=bases[0], expected=native_id), response.url)
+
+    def _itself(self, native_id: str, base: str) -> Request:
+        """Ask for a post as instances ask each other: Lemmy 0.19 tells only them that it is deleted."""
+        url, headers = base + native_id.removeprefix(self.homes[base]), {"Accept": "application/activity+json"}
+        return self.ask(url, self.read_itself, essential=False, accept=(400, 404, 410), headers=headers, native_id=native_id)
+
+    def read_itself(self, response: Response, native_id: str) -> Iterator[Post | Gone]:
+        if response.status == 410:
+            yield self.gone(native_id)
+        elif response.status >= 400:
+            self.reject("its instance does not know (any more)", response.url)
 
     def read_view(self, view: Mapping[str, Any], kind: str, base: str, expected: str | None = None) -> Iterator[Post | Gone]:
         item, creator = view[kind], view.get("creator")
@@ -226,7 +254,7 @@ class Lemmy(ForumSpider):
             posted_at=_posted(item),
             edited_at=item.get("updated_at") or item.get("updated"),
             thread_id=thread,
-            parent_id=_parent(item.get("path"), base) or thread if kind == "comment" else None,
+            parent_id=_parent(item.get("path"), self.homes[base]) or thread if kind == "comment" else None,
             title=title,
             author=author.get("actor_id") or author.get("ap_id") or author.get("name"),
         )
@@ -241,10 +269,10 @@ def _posted(item: Mapping[str, Any]) -> object:
     return item.get("published_at") or item.get("published")
 
 
-def _parent(path: object, base: str) -> str | None:
+def _parent(path: object, home: str) -> str | None:
     """The address of the comment that is answered; `path` is "0.", its ancestors' numbers and its own. None where that is the post."""
     numbers = re.fullmatch(r"0(?:\.\d+)*\.(\d+)\.\d+", path, re.ASCII) if isinstance(path, str) else None
-    return f"{base}/comment/{numbers[1]}" if numbers else None
+    return f"{home}/comment/{numbers[1]}" if numbers else None
 
 
 def _error(response: Response) -> str | None:

@@ -17,8 +17,10 @@ from extruct.jsonld import JsonLdExtractor
 from extruct.utils import parse_html
 from extruct.w3cmicrodata import MicrodataExtractor
 
-from spiders.base import BROKEN, UnusableError, plain, unquoted
+from monitor.records import text_hash
+from spiders.base import BROKEN, UnusableError
 from spiders.pages import NOBODY, Moment, canonical
+from spiders.words import plain, unquoted
 
 _OPENERS = {"DiscussionForumPosting", "SocialMediaPosting", "Question"}
 _POSTS = _OPENERS | {"Comment", "Answer"}
@@ -37,7 +39,11 @@ _NOT_ITS_OWN = {
 }
 _DELETED = {"deleted", "removed", "hidden"}
 _TEXT = "//*[@itemprop='text' or @itemprop='articleBody']"
-_QUOTES = f"{_TEXT}//*[self::blockquote or self::pre or self::script or self::style]"
+_NOT_WORDS = " or ".join(
+    [f"self::{tag}" for tag in ("blockquote", "pre", "script", "style")]
+    + [f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("quote", "bbcode_quote", "onebox", "signature")]
+)
+_QUOTES = f"{_TEXT}//*[{_NOT_WORDS}]"
 _INLINE = (
     f"{_TEXT}//*[not(@itemprop) and not(@itemscope)"
     " and contains(' a abbr b code em font i mark s span strong u ', concat(' ', name(), ' '))]"
@@ -76,7 +82,7 @@ def read_markup(page: str, url: str, moment: Moment, *, thread: str | None = Non
         return read
     if tree is None:
         return read
-    seen: set[str] = set()
+    seen: dict[str, str | None] = {}
     for items, exact in ((list(_json(tree, read)), False), (list(_microdata(tree, url, read)), True)):
         for item in items:
             _walk(item, _Around(thread), 0, read, seen, url, moment, exact)
@@ -87,7 +93,8 @@ def read_markup(page: str, url: str, moment: Moment, *, thread: str | None = Non
 
 def _json(tree: Any, read: Described) -> Iterator[Any]:
     extractor = JsonLdExtractor()
-    for script in tree.xpath("//script[@type='application/ld+json']"):
+    for script in tree.xpath("//script[starts-with(@type, 'application/ld+json')]"):
+        script.set("type", "application/ld+json")  # the extractor wants nothing behind it
         script.text = _CDATA.sub("", script.text or "")
         try:
             yield from extractor.extract_items(script)
@@ -116,7 +123,9 @@ def _as_json(item: Any) -> Any:
     return {"@type": item.get("type"), "@id": item.get("id"), **{name: _as_json(value) for name, value in item["properties"].items()}}
 
 
-def _walk(item: Any, around: _Around, depth: int, read: Described, seen: set[str], url: str, moment: Moment, exact: bool) -> None:
+def _walk(
+    item: Any, around: _Around, depth: int, read: Described, seen: dict[str, str | None], url: str, moment: Moment, exact: bool
+) -> None:
     if depth > _DEEPEST:
         return
     if isinstance(item, list):
@@ -136,28 +145,29 @@ def _walk(item: Any, around: _Around, depth: int, read: Described, seen: set[str
             _walk(value, around, depth + 1, read, seen, url, moment, exact)
 
 
-def _post(item: Mapping[str, Any], around: _Around, read: Described, seen: set[str], url: str, moment: Moment, exact: bool) -> _Around:
+def _post(
+    item: Mapping[str, Any], around: _Around, read: Described, seen: dict[str, str | None], url: str, moment: Moment, exact: bool
+) -> _Around:
     """Read one post. Returns what its comments stand in."""
     opens = around.parent is None and bool(_types(item) & _OPENERS)
     title = _words(item, "headline", "name", "title") if opens else None
     title = plain(title) if title and not exact else title
     posted = _first(moment, item, "datePublished", "dateCreated", "uploadDate")
-    native_id = _id(item, posted, url, seen)
+    text = _words(item, "text", "articleBody")
+    native_id = _id(item, posted, text, url, around.thread or canonical(url), seen)
     thread = around.thread or (native_id if opens else canonical(url))
     inner = _Around(thread, title or around.title, native_id)
-    if native_id in seen:
+    if native_id in seen or (opens and text is None and _elsewhere(item, url)):
         return inner
+    seen[native_id] = text
     if (_words(item, "creativeWorkStatus") or "").casefold() in _DELETED:
-        seen.add(native_id)
         read.deleted.append(native_id)
         return inner
-    text = _words(item, "text", "articleBody")
     if text is None and not (opens and title):
         raise UnusableError("has no text")
     own = (unquoted(text) if exact else plain(text)) if text else ""
     edited = _first(moment, item, "dateModified")
     author = _name(item.get("author") or item.get("creator"))
-    seen.add(native_id)
     read.posts.append({
         "native_id": native_id,
         "url": _address(item, url) or canonical(url),
@@ -178,20 +188,36 @@ def _types(item: Mapping[str, Any]) -> set[str]:
     return {name.rstrip("/").rpartition("/")[2].rpartition(":")[2] for name in names if isinstance(name, str)}
 
 
-def _id(item: Mapping[str, Any], posted: dt.datetime | None, url: str, seen: set[str]) -> str:
-    """Its own address, unless another post has that too; else its identifier, else the page and its time."""
+def _elsewhere(item: Mapping[str, Any], url: str) -> bool:
+    """Whether a post without words stands on another page: later pages of a thread, and lists, only name the post that opens it."""
     address = _reference(item, url)
-    if address and address not in seen and address != url:
+    return bool(url and address) and urlsplit(address)[2:4] != urlsplit(url)[2:4]
+
+
+def _id(
+    item: Mapping[str, Any], posted: dt.datetime | None, text: str | None, url: str, thread: str, seen: Mapping[str, str | None]
+) -> str:
+    """Its own address, unless another post has that too; else its identifier or its time in the thread, or both it and its words."""
+
+    def free(native_id: str) -> bool:
+        """Whether no other post has it; the same one may be described twice."""
+        return native_id not in seen or text in (None, seen[native_id])
+
+    address = _reference(item, url)
+    if address and address != url and free(address):
         return address
     identifier = item.get("identifier")
     value = identifier.get("value") if isinstance(identifier, Mapping) else identifier
     if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-        return str(value).strip()
-    if address == url and url not in seen and _types(item) & _OPENERS:
+        return f"{thread}#{str(value).strip()}"
+    if address == url and free(url) and _types(item) & _OPENERS:
         return url
-    if posted is None:
+    moment = f"{thread}#{posted:%Y%m%dT%H%M%S}" if posted else None
+    if moment and free(moment):
+        return moment
+    if text is None:
         raise UnusableError("has no id")
-    return f"{url}#{posted:%Y%m%dT%H%M%S}"
+    return f"{moment or f'{thread}#'}-{text_hash(text)[:12]}"
 
 
 def _reference(value: Any, url: str) -> str | None:

@@ -20,7 +20,8 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, text_hash, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, unquoted
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier
+from spiders.words import plain, unquoted
 
 _PAGE = 40  # the most that Mastodon gives
 _CLOSED = (401, 403, 422)  # the last from older versions
@@ -29,6 +30,8 @@ _PERIOD = dt.timedelta(minutes=5)  # in which Mastodon allows 300 requests
 _NEXT = re.compile(r"""<([^<>]*)>[^<]*;\s*rel\s*=\s*"?next\b""", re.IGNORECASE)
 # The parts of a link that Mastodon does not show, and the link to a quoted status that it puts before the author's words.
 _UNSEEN = re.compile(r"""<span class="invisible">[^<]*</span>|<(p|span) class="quote-inline">.{0,2000}?</\1>""", re.DOTALL)
+
+_NO_CRAWLERS = re.compile(r"#(?:<span>)?no(?:bots?|index|search|archive)\b", re.IGNORECASE)  # in an author's note on themselves
 
 
 class MastodonOptions(SpiderOptions):
@@ -65,8 +68,8 @@ class Mastodon(ForumSpider):
         self.unread: set[str] = set()
         floors = []
         for host in self.bases:
-            for tag in dict.fromkeys(tag.removeprefix("#").lower() for tag in self.options.tags):
-                key = f"{host} {tag}" + (" (local)" if self.options.local else "")
+            for name, tag in {tag.removeprefix("#").lower(): tag.removeprefix("#") for tag in self.options.tags}.items():
+                key = f"{host} {name}" + (" (local)" if self.options.local else "")
                 until = self.date(read.get(key))
                 since = min(until, self.now) - self.overlap if until else self.now - dt.timedelta(days=self.options.first_days)
                 if until:
@@ -91,7 +94,7 @@ class Mastodon(ForumSpider):
 
     def _page(self, host: str, tag: str, words: Mapping[str, str], **passed: Any) -> Request:
         url = f"{self.bases[host]}/api/v1/timelines/tag/{quote(tag)}?{urlencode(words)}"
-        return self._ask(url, self.read_page, host, accept=_CLOSED, tag=tag, words=words, **passed)
+        return self._ask(url, self.read_page, host, accept=(*_CLOSED, *_MISSING), tag=tag, words=words, **passed)
 
     def read(self, response: Response, then: Callable[..., Iterator[Post | Gone]], host: str, **passed: Any) -> Iterator[Any]:
         """What `then` makes of the answer, and the next request to its instance."""
@@ -130,12 +133,14 @@ class Mastodon(ForumSpider):
             self.lose(response, f"answers {response.status}: this instance shows its timelines only to its members; {remedy}", "banned")
             self.due[host].clear()
             return
-        statuses = self.json_list(response)
+        unknown = response.status in _MISSING  # nobody has used the tag there yet, if it is the API that says so
+        statuses = self.json(response) if unknown else self.json_list(response)
         if statuses is None:
             return
+        statuses = [] if unknown else statuses
         yield from self.each(statuses, partial(self.read_status, host=host), response.url)
         found = [status for status in statuses if isinstance(status, Mapping)]
-        ids = {status["id"] for status in found if isinstance(status.get("id"), str)}
+        ids = [status["id"] for status in found if isinstance(status.get("id"), str)]
         dates = [date for status in found if (date := self.date(status.get("created_at")))]
         link = _NEXT.search(b",".join(response.headers.getlist("Link")).decode("latin-1"))
         # Only a page that is old as a whole ends the reading: statuses stand in the order of their ids, not quite of their times.
@@ -144,14 +149,13 @@ class Mastodon(ForumSpider):
             self.unread.discard(key)
             if not self.unread:
                 self.covered = (self.since, self.now)
-        elif not link:
-            self.lose(response, "gives a full page without a Link header that names the next: what is older cannot be read")
-        elif not ids - met:
+        elif met.issuperset(ids):
             self.lose(response, "gives nothing new as its next page: what is older cannot be read")
         else:
-            # Never the whole address: behind a proxy it may begin with another host, or http.
-            words = {**words, **dict(parse_qsl(urlsplit(link[1]).query))}
-            self.due[host].appendleft(self._page(host, tag, words, key=key, since=since, met=met | ids))
+            # Never the whole address: behind a proxy it may begin with another host, or http. A proxy may also drop the header.
+            following = parse_qsl(urlsplit(link[1]).query) if link else [("max_id", ids[-1])]
+            words = {**words, **dict(following)}
+            self.due[host].appendleft(self._page(host, tag, words, key=key, since=since, met=met.union(ids)))
 
     def read_again(self, response: Response, host: str, native_id: str) -> Iterator[Post | Gone]:
         """A status that its instance does not find is deleted, if it is the API that says so and not another page in its place."""
@@ -174,7 +178,7 @@ class Mastodon(ForumSpider):
             return
         if status.get("visibility", "public") != "public":
             raise UnusableError("is not public")
-        if account.get("indexable") is False or account.get("discoverable") is False or account.get("noindex") is True:
+        if _opted_out(account):
             if native_id in self.known:
                 yield self.gone(native_id)
                 self.seen.add(native_id)
@@ -199,3 +203,11 @@ class Mastodon(ForumSpider):
             author=account.get("url") or (f"{acct}@{host}" if isinstance(acct, str) and "@" not in acct else acct),
         )
         self.seen.add(native_id)
+
+
+def _opted_out(account: Mapping[str, Any]) -> bool:
+    """Whether an author wants to be in no index of others. Mastodon's documentation asks to respect `indexable` and `discoverable`
+    (docs.joinmastodon.org/spec/activitypub) where they are present; many have never set `indexable`, and then it is false."""
+    note = account.get("note")
+    noted = isinstance(note, str) and _NO_CRAWLERS.search(note) is not None
+    return noted or account.get("indexable") is False or account.get("discoverable") is False or account.get("noindex") is True

@@ -2,8 +2,8 @@
 
 The promise is that of spiders/paged.py. Misago's own robots.txt keeps crawlers out of /api/, so the pages for readers are
 read, and the JSON that they carry for their own scripts (`misago.init({...})`, up to Misago 0.39). A thread that is hidden,
-waits for approval or lies in a hidden category answers "not found" like a deleted one; a post that was moved to
-another thread cannot be told from a deleted one, and is taken for one.
+waits for approval or lies in a hidden category answers "not found" like a deleted one. A post that was moved is found in
+the threads that the crawl reads: those with stored posts, and those listed beside them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from scrapy import Selector
 from scrapy.http import Response
 
 from monitor.records import MAX_TEXT, Gone, Post
-from spiders.base import UnusableError, identifier, plain, whole
+from spiders.base import UnusableError, identifier, whole
 from spiders.paged import Listed, PagedSpider, ThreadPage
+from spiders.words import plain
 
 _BEGIN = "misago.init("
 _SLUG = re.compile(r"/t/([-\w]+)/[0-9]+/")

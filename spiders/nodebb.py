@@ -2,8 +2,8 @@
 
 The promise is that of spiders/paged.py. NodeBB gives every page as JSON under /api. Its list of recent topics ends after
 200 or so (`recentMaxTopics`): where that cuts off what is due, the crawl says so and claims no more than it read. A topic
-that was deleted answers guests as a private one does (401), so that its posts stay until a category's list shows it as
-deleted, or it is purged.
+that was deleted answers guests as a private one does (401, or 403 to a crawler); its posts' own addresses still lead to it,
+which those of a private topic do not.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post
-from spiders.base import UnusableError, identifier, plain, whole
+from spiders.base import UnusableError, identifier, whole
 from spiders.paged import Listed, PagedOptions, PagedSpider, ThreadPage
+from spiders.words import plain
 
 _CUT = 100
 """A list of recent topics that ends after so many may have been cut: 200 is the default, less those that guests may not read."""
 
 # "<p><a href=".../user/ann">@ann</a> said in <a href=".../post/5">Title</a>:</p>" before a quote, in any language
-_SAID = re.compile(r"<p\b[^>]*>(?:(?!</p>).){0,600}?/(?:post|topic|user)/(?:(?!</p>).){0,600}?[:：]\s*</p>\s*(?=<blockquote)", re.DOTALL)
+_SAID = re.compile(
+    r"<(?:p|br)\b[^>]*>(?:(?!</p>|<br).){0,600}?/(?:post|topic|user)/(?:(?!</p>|<br).){0,600}?[:：]\s*</p>\s*(?=<blockquote)", re.DOTALL
+)
 
 
 class NodeBBOptions(PagedOptions):
@@ -41,6 +44,7 @@ class NodeBB(PagedSpider):
     name = "nodebb"
     options_type = NodeBBOptions
     options: NodeBBOptions
+    closed = (401, 403)
 
     def lists(self) -> list[str]:
         if self.options.categories:
@@ -120,12 +124,15 @@ class NodeBB(PagedSpider):
         return f"{self.base}/api/post/{quote(native_id, safe='')}"
 
     def read_elsewhere(self, response: Response, native_id: str) -> Iterator[Post | Gone | Request]:
-        """A post's own address gives that of its topic, as a JSON string: it was moved there."""
+        """A post's own address gives that of its topic, as a JSON string: it was moved there, or that topic is deleted."""
         try:
             path = json.loads(response.body)
         except ValueError:
             path = None
         if isinstance(path, str) and path.startswith("/topic/"):
+            if unquote(path.split("/")[2]) in self.shut:
+                yield self.gone(native_id)
+                return
             yield self.ask(f"{self.base}/api{path}", self.only, essential=False, native_id=native_id)
         else:
             self.lose(response, "does not tell the topic of a post")

@@ -6,23 +6,26 @@ what is said to another crawler by name is not taken for a word to us. Pure: not
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from protego import Protego
 from scrapy import Selector
 from scrapy.http import Response
 
-_NO = {"noindex", "none", "noai"}  # not noimageai: no picture is looked at
+_NO = {"noindex", "none", "noai", "unavailable_after"}  # not noimageai: no picture is looked at
 _HEAD = 256 * 1024  # bytes of a page in which its meta elements are looked for
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype html|html|head|title|meta|body|script)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _META = re.compile(rb"<meta\b[^>]{0,500}?(?:robots|tdm-reservation|employee-forum-monitor)", re.IGNORECASE)
-_VALUED = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+_VALUED = {"max-snippet", "max-image-preview", "max-video-preview"}
+_EXPIRY = re.compile(r"unavailable_after\s*:\s*((?:[a-z]{3,9},\s*)?[^,]*)")  # the date's own comma stands behind its weekday
 
 
 def markup(response: Response) -> bytes:
@@ -30,9 +33,12 @@ def markup(response: Response) -> bytes:
     return response.body if _HTML.match(response.body) else b""
 
 
-def opt_out(response: Response, name: str) -> str | None:
-    """What in an answer says that its page must not be used by the crawler of that name (in lower case); None where nothing does."""
-    said = [value.decode("latin-1") for value in response.headers.getlist("X-Robots-Tag")]
+def opt_out(response: Response, name: str, now: dt.datetime) -> str | None:
+    """What in an answer says that its page must not be used by the crawler of that name (in lower case); None where nothing does.
+
+    `now` (aware) tells whether an `unavailable_after` has come.
+    """
+    said = [_expired(value.decode("latin-1"), now) for value in response.headers.getlist("X-Robots-Tag")]
     if words := _NO & _addressed(said, name):
         return f"X-Robots-Tag: {min(words)}"
     if any(value.strip() == b"1" for value in response.headers.getlist("tdm-reservation")):
@@ -43,7 +49,7 @@ def opt_out(response: Response, name: str) -> str | None:
         return None
     page = page[: ends[-1] + 500]  # what comes behind is no meta of ours, and parsing it would take long
     for meta in Selector(text=page.decode("utf-8", "replace")).xpath("//meta[@name and @content]"):
-        key, content = meta.attrib["name"].strip().lower(), meta.attrib["content"].lower()
+        key, content = meta.attrib["name"].strip().lower(), _expired(meta.attrib["content"], now)
         if key in ("robots", name) and (words := _NO.intersection(re.split(r"[\s,;]+", content))):
             return f'<meta name="{key}" content="{min(words)}">'
         if key == "tdm-reservation" and content.strip() == "1":
@@ -51,12 +57,29 @@ def opt_out(response: Response, name: str) -> str | None:
     return None
 
 
+def _expired(directives: str, now: dt.datetime) -> str:
+    """Directives in lower case; an `unavailable_after` whose date has passed is a bare word, any other one is gone."""
+
+    def word(found: re.Match[str]) -> str:
+        date = found[1].strip()
+        try:
+            until = dt.datetime.fromisoformat(re.sub(r"\s*(?:gmt|utc|z)$", "+00:00", date))
+        except ValueError:
+            try:
+                until = parsedate_to_datetime(date)
+            except (ValueError, OverflowError):
+                return ""
+        return "unavailable_after" if until.replace(tzinfo=until.tzinfo or dt.UTC) <= now else ""
+
+    return _EXPIRY.sub(word, directives.lower())
+
+
 def _addressed(headers: Iterable[str], name: str) -> set[str]:
-    """The directives of X-Robots-Tag headers that are for everybody, or for `name`: a name and a colon address what follows them."""
+    """The directives of X-Robots-Tag headers, in lower case, for everybody or for `name`: a name and a colon address what follows them."""
     found = set()
     for header in headers:
         ours = True
-        for part in header.lower().split(","):
+        for part in header.split(","):
             to, colon, rest = part.strip().partition(":")
             if colon and to not in _VALUED and re.fullmatch(r"[a-z][a-z0-9_.*-]*", to.strip()):
                 ours, part = to.strip() == name, rest
@@ -87,7 +110,7 @@ class Reservations:
             location = (str(rule.get("location") or "/").split() or ["/"])[0].partition("#")[0]
             # Locations have robots.txt's own syntax, with * and $.
             pattern = Protego.parse(f"User-agent: *\nDisallow: {location}")
-            self.rules.append((pattern, str(rule.get("tdm-reservation", 0)) in ("1", "True"), location in ("/", "/*", "*")))
+            self.rules.append((pattern, rule.get("tdm-reservation") in (1, "1"), location in ("/", "/*", "*")))
 
     def of(self, url: str) -> Literal["none", "page", "site"]:
         """Whether the URL is reserved, and if so whether by a rule for the whole site."""

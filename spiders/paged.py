@@ -2,8 +2,9 @@
 
 The promise: in every thread that has a post since the last crawl's time, less the overlap, all pages with such posts are
 read: the first, which tells how many there are, then from the last one backwards, so that a post which is deleted
-meanwhile moves none past the reader. A stored post that its thread does not show any more is asked for by itself, and
-only what the forum answers then (not found) makes it gone.
+meanwhile moves none past the reader. Such a page is taken whole: what waited for a moderator is older than the last crawl.
+A stored post that its thread does not show any more is asked for by itself, and only what the forum answers then (not
+found) makes it gone, unless another thread has shown it meanwhile.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class PagedSpider(ForumSpider, ABC):
     options: PagedOptions
     finds_moved: ClassVar[bool] = True
     """Whether `post_url` finds a post that was moved to another thread."""
+    closed: ClassVar[tuple[int, ...]] = ()
+    """What the forum answers of a thread that is deleted, and of a private one: its posts' own addresses tell which."""
 
     @abstractmethod
     def lists(self) -> list[str]:
@@ -106,15 +109,24 @@ class PagedSpider(ForumSpider, ABC):
         until = self.date(known.get("until"))
         self.floor = min(until, self.now) - self.overlap if until else self.now - dt.timedelta(days=self.options.first_days)
         self.covered_from = self.floor
-        self.known: set[str] = set()
+        self.oldest = min(self.floor, self.now - dt.timedelta(days=self.options.first_days))
+        """From when on an unknown post is taken where it is met."""
+        self.known: dict[str, dt.datetime] = {}
+        self.met: set[str] = set()
+        """Posts that a thread has shown."""
+        self.listed: dict[str, dt.datetime | None] = {}
+        self.further: set[str] = set()
+        """Where the lists go on that were read as far as they are due."""
         self.stored: dict[str, dict[str, dt.datetime]] = {}
         """The stored posts of threads that were not read yet, newest first."""
         for native_id, thread, posted_at in self.recent:
-            self.known.add(native_id)
+            self.known[native_id] = posted_at
             if thread:
                 self.stored.setdefault(thread, {})[native_id] = posted_at
         self.refreshes = self.options.refresh_limit
         self.begun: set[str] = set()
+        self.shut: set[str] = set()
+        """Threads that answered as `closed`."""
         lists = self.lists()
         self.open = len(lists)
         for url in lists:
@@ -135,8 +147,10 @@ class PagedSpider(ForumSpider, ABC):
         reached = False
         for thread, last, pinned, gone in threads:
             listed.setdefault(thread, last)
+            self.listed[thread] = last
             if gone:
-                yield from map(self.gone, self.stored.pop(thread, {}))
+                if stored := self.stored.get(thread):  # they may have been moved to another thread before
+                    yield self._begin(thread, essential=False, since=min(stored.values()))
             elif last is None or last >= self.floor:
                 if thread not in self.begun:
                     yield self._begin(thread, essential=True)
@@ -148,6 +162,8 @@ class PagedSpider(ForumSpider, ABC):
             else:
                 self.lose(response, "lists the same threads again when it is asked for the next ones")
             return
+        if following:
+            self.further.add(following)
         if not reached:
             self.cut_off(response, listed)
         yield from self._closed()
@@ -164,11 +180,11 @@ class PagedSpider(ForumSpider, ABC):
 
     # ---- threads -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, thread: str, *, essential: bool) -> Request:
+    def _begin(self, thread: str, *, essential: bool, since: dt.datetime | None = None) -> Request:
         self.begun.add(thread)
         self.open += essential
         stored = self.stored.pop(thread, {})
-        since = self.floor if essential else self.now
+        since = since or (self.floor if essential else self.now)
         if stored and self.refreshes > 0:
             self.refreshes -= 1
             since = min(since, *stored.values())
@@ -177,11 +193,14 @@ class PagedSpider(ForumSpider, ABC):
 
     def _ask_thread(self, reading: Reading, page: int) -> Request:
         url = self.thread_url(reading.thread, page)
-        return self.ask(url, self.read_thread, essential=reading.essential, accept=NOT_FOUND, reading=reading, page=page)
+        accept = NOT_FOUND if reading.essential else (*NOT_FOUND, *self.closed)
+        return self.ask(url, self.read_thread, essential=reading.essential, accept=accept, reading=reading, page=page)
 
     def read_thread(self, response: Response, reading: Reading, page: int) -> Iterator[Post | Gone | Request]:
         """A page of a thread. One that is not found any more, beyond the first, was emptied by deletions."""
-        there = response.status not in NOT_FOUND
+        if response.status in self.closed:
+            self.shut.add(reading.thread)
+        there = response.status not in (*NOT_FOUND, *self.closed)
         shown = self.thread_page(response) if there else ThreadPage([], 1, lambda _: iter(()))
         if shown is None:
             return
@@ -193,7 +212,8 @@ class PagedSpider(ForumSpider, ABC):
             if isinstance(post, Post):
                 if post.date_origin == "site":
                     oldest = min(oldest or post.posted_at, post.posted_at)
-                left_out = left_out or (post.posted_at < reading.since and post.native_id not in self.known)
+                self.met.add(post.native_id)
+                left_out = left_out or (post.posted_at < min(reading.since, self.oldest) and post.native_id not in self.known)
             if not left_out:
                 yield post
         reading.barren = 0 if len(reading.seen) > before else reading.barren + 1
@@ -204,16 +224,51 @@ class PagedSpider(ForumSpider, ABC):
         elif following > 1:
             yield self._ask_thread(reading, following)
         else:
-            for native_id in sorted(reading.missing):
-                if there or self.finds_moved:
-                    url = self.post_url(reading.thread, native_id)
-                    yield self.ask(url, self.read_missing, essential=False, accept=NOT_FOUND, native_id=native_id)
-                else:
-                    yield self.gone(native_id)
+            yield from self._look_for(reading, there=there)
             if reading.essential:
                 yield from self._closed()
 
+    def _look_for(self, reading: Reading, *, there: bool) -> Iterator[Request]:
+        """Ask for the stored posts that a thread does not show, after all else: until then they may be met elsewhere."""
+        lost = sorted(reading.missing)
+        if there or self.finds_moved:
+            for native_id in lost:
+                url = self.post_url(reading.thread, native_id)
+                yield self.ask(url, self.read_missing, essential=False, accept=NOT_FOUND, native_id=native_id).replace(priority=-1)
+        elif lost:
+            url = self.thread_url(reading.thread, 1)
+            yield self.ask(url, self.read_lost, essential=False, accept=NOT_FOUND, lost=lost).replace(priority=-1)
+        if lost and not self.finds_moved:
+            since = min(self.known[native_id] for native_id in lost)
+            yield from self._elsewhere(since, further=since < self.floor)
+
+    def _elsewhere(self, since: dt.datetime, *, further: bool) -> Iterator[Request]:
+        """Other threads that may hold a post of that time now, and if need be the rest of the lists, which tell of more."""
+        for thread, last in list(self.listed.items()):
+            if thread not in self.begun and (last is None or last >= since):
+                yield self._begin(thread, essential=False, since=since)
+        if further:
+            yield from (self.ask(url, self.read_further, essential=False, accept=NOT_FOUND, since=since) for url in sorted(self.further))
+            self.further.clear()
+
+    def read_further(self, response: Response, since: dt.datetime) -> Iterator[Request]:
+        found = self.list_page(response) if response.status not in NOT_FOUND else None
+        threads, following = found or ([], None)
+        new = [listed for listed in threads if listed.thread not in self.listed]
+        self.listed.update((listed.thread, listed.last) for listed in new)
+        if following and new:
+            self.further.add(following)
+        reached = any(listed.last is not None and listed.last < since for listed in new if not listed.pinned)
+        yield from self._elsewhere(since, further=not reached)
+
+    def read_lost(self, response: Response, lost: list[str]) -> Iterator[Gone]:
+        """A thread that was not found, once more: the posts that it had."""
+        if response.status in NOT_FOUND:
+            yield from (self.gone(native_id) for native_id in lost if native_id not in self.met)
+
     def read_missing(self, response: Response, native_id: str) -> Iterator[Post | Gone | Request]:
+        if native_id in self.met:
+            return
         if response.status in NOT_FOUND:
             yield self.gone(native_id)
         else:

@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 from parsel import Selector
 
 from spiders import dates
-from spiders.base import BROKEN, UnusableError, plain
+from spiders.base import BROKEN, UnusableError
 from spiders.profiles import Paging, Profile, Rows
+from spiders.words import plain
 
 Moment = Callable[[object], dt.datetime | None]
 """Reads a time as the site prints it."""
@@ -70,6 +71,8 @@ class ThreadPage:
     """All posts that the page shows, in whatever state."""
     whole: bool = True
     """Whether every post on the page has an id, so that one whose id is not among `ids` does not stand there."""
+    vanished: bool = False
+    """Whether the forum says, in place of posts, that there is no such thread."""
     others: Others = Others()
 
 
@@ -199,6 +202,7 @@ def read_thread(page: Selector, url: str, profile: Profile, moment: Moment, *, b
         except BROKEN as error:
             read.left_out.append(f"is broken ({type(error).__name__})")
         opens = False
+    read.vanished = not posts and given.no_thread is not None and bool(page.css(given.no_thread))
     return read
 
 

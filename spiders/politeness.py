@@ -12,6 +12,7 @@ import datetime as dt
 import email.utils
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +28,7 @@ from monitor.store import SiteFile
 from spiders.base import LONGEST_WAIT, Refused, origin, shown, unread
 from spiders.optouts import Reservations, opt_out
 from spiders.visits import BATCH, Visits
-from spiders.walls import login, unwelcome
+from spiders.walls import LOGIN_WALL, login, unwelcome
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ROBOTS, TDMREP = "/robots.txt", "/.well-known/tdmrep.json"
 
 _WAITS = 2  # times that one request waits before its site is left alone
+_LOGINS = 5  # pages in a row with a login in their place after which it is the site that asks for one
+_CLOSED = "banned: asks for a login in place of one page, which is left out"
 _STAY_AWAY = 900.0  # seconds, from a site that said 429 again and again and never for how long
 _FILE_SIZE = 500 * 1024  # bytes of robots.txt that RFC 9309 2.5 asks to read
 
@@ -71,6 +74,8 @@ class Politeness:
         """Hosts that asked for patience: the monotonic time at which to ask again."""
         self.closed: dict[str, tuple[str, str]] = {}
         """Hosts that are left alone: finish reason, and a sentence that follows on "its site"."""
+        self.logins: Counter[str] = Counter()
+        """Pages of a host in whose place there was a login."""
         asked = spider.cursor.get("not_before")
         for host, until in (asked if isinstance(asked, dict) else {}).items():
             if (moment := _moment(until)) and moment > spider.now:
@@ -91,12 +96,14 @@ class Politeness:
 
     # ---- before a request ----------------------------------------------------------------------------------------
 
-    async def process_request(self, request: Request) -> None:
-        self._save(least=BATCH)
+    async def process_request(self, request: Request) -> Response | None:
         host = origin(request.url)
         try:
             if not request.meta.get("robots"):
                 if wall := login(request):
+                    if self._closed_page(request):
+                        self.visits.note(request.url, "refused", reason=_CLOSED)
+                        return Response(request.url, status=403)
                     raise self._close(request, wall, request.meta["redirect_urls"])  # those that led there: the login may be another's
                 self._check(host)
                 await self._obey(request, host)
@@ -105,6 +112,8 @@ class Politeness:
             self.visits.note(request.url, "refused", reason=f"{refusal.reason}: {refusal}")
             raise
         self.visits.count(host)
+        self._save(least=0 if self.visits.per_hour else BATCH)  # one budget for all crawls of a host: they count what we ask
+        return None
 
     def _check(self, host: str) -> None:
         if host in self.closed:
@@ -151,10 +160,10 @@ class Politeness:
         if file.text is None:
             sentence = f"is not asked, since its host's robots.txt {file.verdict}: what cannot be read allows nothing"
             raise Refused("robots_unreachable", sentence)
-        rules = Protego.parse(file.text)
+        rules = Protego.parse(addressed(file.text, self.name))
         delay = rules.crawl_delay(self.name) or 0.0
-        if delay > self.delay:
-            downloader, name = self.crawler.engine.downloader, urlsplit(host).hostname or ""
+        downloader, name = self.crawler.engine.downloader, urlsplit(host).hostname or ""
+        if delay > downloader.per_slot_settings.get(name, {}).get("delay", self.delay):  # the slot is that of all ports
             # Scrapy throws a host's slot away after a minute without use, and then makes another from these settings.
             downloader.per_slot_settings[name] = {"delay": delay}
             if name in downloader.slots:
@@ -217,23 +226,30 @@ class Politeness:
             self.visits.note(request.url, "asked", reason=unread(exception))
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
-        if request.meta.get("robots"):
-            return response
         try:
-            return self._welcome(request, response)
+            return (self._heard if request.meta.get("robots") else self._welcome)(request, response)
         except Refused as refusal:
             request.meta["visit"].reason = f"{refusal.reason}: {refusal}"
             raise
 
     def _welcome(self, request: Request, response: Response) -> Request | Response:
         if wall := unwelcome(request, response):
+            if wall == LOGIN_WALL and self._closed_page(request):
+                request.meta["visit"].reason = _CLOSED
+                return response.replace(status=403)
             raise self._close(request, wall, [request.url, *request.meta.get("redirect_urls", [])])
-        if response.status < 400 and (words := opt_out(response, self.name)):
+        if response.status < 400:
+            self.logins[origin(request.url)] = 0
+        if response.status < 400 and (words := opt_out(response, self.name, self._now())):
             raise Refused("disallowed", f"opts out of being analysed ({words})")
+        return self._heard(request, response)
+
+    def _heard(self, request: Request, response: Response) -> Request | Response:
+        """The answer; where it asks for patience, the request anew, to be made then. Raises Refused where that takes too long."""
         if response.status not in (429, 503):
             return response
         asked = retry_after(response.headers.get("Retry-After"), time.time())
-        if asked is None and response.status == 503:
+        if asked is None and (response.status == 503 or request.meta.get("robots")):
             return response  # a fault, not a wish: Scrapy tries it again
         waits = request.meta.get("waits", 0)
         wait = 10 * self.delay * 2**waits if asked is None else asked
@@ -251,6 +267,14 @@ class Politeness:
         self.closed.update((origin(url), wall) for url in urls)
         self.spider.failures.append((reason, f"{shown(request.url)} {told}{sentence}"))
         return Refused(reason, told + sentence)
+
+    def _closed_page(self, request: Request) -> bool:
+        """Whether a login stands in place of one page that may be closed to the public, as by a 403; a few of those are the site's."""
+        if 403 not in request.meta.get("handle_httpstatus_list", ()):
+            return False
+        host = origin(request.meta.get("redirect_urls", [request.url])[0])
+        self.logins[host] += 1
+        return self.logins[host] < _LOGINS
 
     def _stay_away(self, host: str, until: dt.datetime) -> None:
         self.spider.stay_away(host, until)
@@ -271,6 +295,29 @@ def _text(body: bytes) -> str:
     if len(body) > _FILE_SIZE:
         body = body[:_FILE_SIZE].rpartition(b"\n")[0]
     return body.decode("utf-8-sig", "replace")
+
+
+_CALLED = re.compile(r"\s*user[- ]?agent\s*[:\s]\s*(\*(?=[\s#]|$)|[a-z_-]*)", re.IGNORECASE)
+_DELAY = re.compile(r"\s*crawl[- ]delay\s*[:\s]\s*(\d+)(?:[.,](\d+))?", re.IGNORECASE)
+_RULE = re.compile(r"\s*(?:allow|dis{1,2}al{1,2}[oa]w|diasllow)\b", re.IGNORECASE)
+
+
+def addressed(robots: str, name: str) -> str:
+    """A robots.txt as RFC 9309 reads it, for Protego, which takes `User-agent: e` for anybody whose name begins so.
+
+    A group is ours by the whole product token, whatever version stands behind it (2.2.1); records that the standard does not
+    know are left out, since they end no group (2.2.4).
+    """
+    lines = []
+    for line in robots.splitlines():
+        if called := _CALLED.match(line):
+            token = called[1].lower()
+            lines.append(f"User-agent: {token if token in ('*', name) else 'another'}")
+        elif delay := _DELAY.match(line):
+            lines.append(f"Crawl-delay: {delay[1]}.{delay[2] or 0}")
+        elif _RULE.match(line):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def retry_after(header: bytes | None, now: float) -> float | None:

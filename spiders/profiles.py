@@ -126,6 +126,8 @@ class ThreadPage(Paging):
     """What looks like a post and is none: advertisements, notices, posts of members that are ignored."""
     deleted: Element | None = None
     """Posts that the forum shows as deleted, hidden or awaiting approval, by themselves or by what they hold."""
+    no_thread: Element | None = None
+    """What the forum shows, under whatever status, in place of a thread that does not exist any more."""
     thread: Pattern
     """The thread's id within the URL of any of its pages."""
 

@@ -23,7 +23,8 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, shown, unquoted
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
+from spiders.words import plain, unquoted
 
 _PAGE = 100  # items of a listing's page, and ids that /api/info takes
 _MOST_PAGES = 10  # of a listing: about 1000 items, those that were filtered out included
@@ -102,11 +103,13 @@ class Reddit(ForumSpider):
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         return self._ask(f"{self.site}/api/v1/access_token", self.read_token, (400, 401, 403), headers, posted=urlencode(grant))
 
-    def _ask(self, url: str, callback: Any, accept: Sequence[int], headers: Mapping[str, str], **passed: Any) -> Request:
+    def _ask(
+        self, url: str, callback: Any, accept: Sequence[int], headers: Mapping[str, str], *, due: bool = True, **passed: Any
+    ) -> Request:
         # Not essential, for spiders/politeness.py would take one private subreddit for a site that wants no crawlers.
         request = self.ask(url, callback, essential=False, accept=accept, headers=headers, **passed)
         # Credentials go where they belong, and nowhere else. Reddit's robots.txt forbids all; its API is for those whom it let in.
-        request.meta.update(due=True, dont_redirect=True, by_agreement=True)
+        request.meta.update(due=due, dont_redirect=True, by_agreement=True)
         return request.replace(errback=self._missed)
 
     def _missed(self, failure: Any) -> Iterator[Request]:
@@ -134,8 +137,7 @@ class Reddit(ForumSpider):
         for start in range(0, len(names), _PAGE):
             asked = names[start : start + _PAGE]
             url = f"{self.base}/api/info?{urlencode({'id': ','.join(asked), 'raw_json': 1}, safe=',')}"
-            request = self.ask(url, self.read_again, essential=False, headers=self.headers, asked=asked)
-            self.todo.append(request.replace(errback=self._missed))
+            self.todo.append(self._ask(url, self.read_again, (), self.headers, due=False, asked=asked))
         yield from self._go_on(None)
 
     def _go_on(self, response: Response | None) -> Iterator[Request]:

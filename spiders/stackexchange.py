@@ -23,7 +23,8 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import LONGEST_WAIT, Days, ForumSpider, SpiderOptions, UnusableError, Url, plain, whole
+from spiders.base import LONGEST_WAIT, Days, ForumSpider, SpiderOptions, UnusableError, Url, whole
+from spiders.words import plain
 
 _MOST = 100  # posts of one answer, and numbers that may be asked for at a time
 _FEW = 10  # more posts than this are never all deleted at once: an answer without any of them is not believed
@@ -169,11 +170,10 @@ class StackExchange(ForumSpider):
         dates = [item[dated_by] for item in sound if whole(item.get(dated_by))]
         fresh = {_native_id(item, site, kind) for item in sound} - self.seen - {None}
         self.seen |= {native_id for native_id in fresh if native_id}
+        self._note_titles(sound, site)
         for item in sound:
             native_id, question = _native_id(item, site, kind), item.get("question_id")
-            if native_id and kind == "question" and isinstance(item.get("title"), str):
-                self.titles[native_id] = _title(item["title"])
-            elif native_id and kind == "answer" and whole(question):
+            if native_id and kind == "answer" and whole(question):
                 self.answered[native_id] = f"{site}/{question}"
         if more and (not dates or max(dates) >= since):
             oldest = min(dates, default=None)
@@ -208,10 +208,13 @@ class StackExchange(ForumSpider):
             yield from then(response, [], False)
 
     def read_titles(self, response: Response, items: list[Any], more: bool, site: str, comments: list[Any]) -> Iterator[Post | Gone]:
+        self._note_titles(items, site)
+        yield from self.each(comments, partial(self.read_post, site=site, kind="comment"), response.url)
+
+    def _note_titles(self, items: Iterable[object], site: str) -> None:
         for item in items:
             if isinstance(item, Mapping) and isinstance(item.get("title"), str) and (native_id := _native_id(item, site, "question")):
                 self.titles[native_id] = _title(item["title"])
-        yield from self.each(comments, partial(self.read_post, site=site, kind="comment"), response.url)
 
     def read_post(self, item: Mapping[str, Any], site: str, kind: _Kind) -> Iterator[Post]:
         """What an activity brings up that is older than what is due, and not known, is left alone."""
@@ -258,12 +261,13 @@ class StackExchange(ForumSpider):
     # ---- looking up again ----------------------------------------------------------------------------------------
 
     def _again(self) -> Iterator[Request]:
-        """Edits came with the activity; what is left to learn is which posts are there no more, and which comments read otherwise."""
-        groups: dict[tuple[str, str], list[str]] = {}
+        """Most edits came with the activity; what is left to learn is which posts are there no more, and which read otherwise."""
+        groups: dict[tuple[str, _Kind], list[str]] = {}
         for native_id in list(self.known)[: self.options.refresh_limit]:
             found = re.fullmatch(r"(.+)/(c?)\d+", native_id, re.ASCII)
             if found and found[1] in self.since and native_id not in self.seen:
-                groups.setdefault((found[1], "comment" if found[2] else "post"), []).append(native_id)
+                kind: _Kind = "comment" if found[2] else "question" if self.known[native_id] == native_id else "answer"
+                groups.setdefault((found[1], kind), []).append(native_id)
         for (site, kind), native_ids in groups.items():
             for start in range(0, len(native_ids), _MOST):
                 asked = native_ids[start : start + _MOST]
@@ -271,14 +275,14 @@ class StackExchange(ForumSpider):
                 yield self._ask(f"{kind}s/{_numbers(asked)}", site, then, essential=False)
 
     def read_again(
-        self, response: Response, items: list[Any], more: bool, site: str, kind: str, asked: frozenset[str]
+        self, response: Response, items: list[Any], more: bool, site: str, kind: _Kind, asked: frozenset[str]
     ) -> Iterator[Post | Gone]:
         there = {_native_id(item, site, kind) if isinstance(item, Mapping) else None for item in items}
         if more or not there <= asked or (not there and len(asked) > _FEW):
             self.lose(response, "does not give the posts that it was asked for: none of them is taken for deleted")
             return
-        if kind == "comment":
-            yield from self.each(items, partial(self.read_post, site=site, kind="comment"), response.url)
+        self._note_titles(items, site)
+        yield from self.each(items, partial(self.read_post, site=site, kind=kind), response.url)
         yield from map(self.gone, sorted(asked - there))
 
 

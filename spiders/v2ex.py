@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urldefrag
 
 from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
-from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, plain, unquoted, whole
+from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
+from spiders.words import plain, unquoted
 
 _CACHED = dt.timedelta(hours=1)  # answers may come from a cache: a younger reply that is missing may only not be in it yet
 _MISSING = (404, 410)
@@ -187,7 +188,13 @@ class V2ex(ForumSpider):
         self.met.add(number)
         if count != 0 or number in self.known:
             count = count if whole(count) else None
-            self.todo.appendleft(self._replies(number, essential=essential, page=1, seen=frozenset(), count=count, title=title))
+            told = {"count": count, "title": title, "place": self._place(topic, number)}
+            self.todo.appendleft(self._replies(number, essential=essential, page=1, seen=frozenset(), **told))
+
+    def _place(self, topic: Mapping[str, Any], number: object) -> str:
+        """A topic's address, which the site itself may give another host than the one that it is asked at."""
+        url = topic.get("url")
+        return urldefrag(url).url if isinstance(url, str) and url.startswith(("http://", "https://")) else f"{self.base}/t/{number}"
 
     def read_topic(self, response: Response, topic: int) -> Iterator[Post | Gone | Request]:
         """One topic by its number. One that is not there has a 404, or an empty list."""
@@ -211,23 +218,22 @@ class V2ex(ForumSpider):
         """A topic is gone, and with it every reply that stood under it."""
         yield from map(self.gone, dict.fromkeys([f"t{topic}", *(native_id for native_id, _ in self.known.get(topic, ()))]))
 
-    def read_replies(
-        self, response: Response, topic: int, page: int, seen: frozenset[int], count: int | None, title: object
-    ) -> Iterator[Post | Gone | Request]:
-        """`count` is how many replies the topic says it has, `seen` are the numbers of those on the pages before."""
+    def read_replies(self, response: Response, topic: int, page: int, seen: frozenset[int], **told: Any) -> Iterator[Post | Gone | Request]:
+        """`seen` are the numbers of the replies on the pages before. The topic `told` its title, its place, and a count of replies."""
+        count = told["count"]
         vanished, essential = response.status in _MISSING, response.meta["essential"]
         replies = None if vanished else self._items(response)
         if replies is None:
             if vanished or not essential:
                 yield from self._next(response)
             return
-        yield from self.each(replies, partial(self.read_reply, topic=topic, title=title), response.url)
+        yield from self.each(replies, partial(self.read_reply, topic=topic, told=told), response.url)
         numbers = frozenset(reply["id"] for reply in replies if isinstance(reply, Mapping) and _number(reply.get("id")))
         if len(numbers) < len(replies):
             self.known.pop(topic, None)  # a reply whose number cannot be read may be any of them: none is missing
         there = seen | numbers
         if not numbers <= seen and (count is None or len(there) < count):
-            self.todo.appendleft(self._replies(topic, essential=essential, page=page + 1, seen=there, count=count, title=title))
+            self.todo.appendleft(self._replies(topic, essential=essential, page=page + 1, seen=there, **told))
         elif (count is not None and len(there) >= count) or (seen and not replies):
             for native_id, posted_at in self.known.get(topic, ()):
                 if native_id[:1] == "r" and native_id not in {f"r{number}" for number in there} and posted_at < self.now - _CACHED:
@@ -244,15 +250,15 @@ class V2ex(ForumSpider):
             return
         parts = [html.unescape(title)] if isinstance(title, str) else []
         parts += map(_words, [topic, *(part for part in (appended if isinstance(appended, list) else []) if isinstance(part, Mapping))])
-        yield from self._post(topic, f"t{number}", f"{self.base}/t/{number}", parts, thread_id=f"t{number}", title=title)
+        yield from self._post(topic, f"t{number}", self._place(topic, number), parts, thread_id=f"t{number}", title=title)
 
-    def read_reply(self, reply: Mapping[str, Any], topic: int, title: object) -> Iterator[Post | Gone]:
+    def read_reply(self, reply: Mapping[str, Any], topic: int, told: Mapping[str, Any]) -> Iterator[Post | Gone]:
         number = identifier(reply.get("id"))
         if _deleted(reply):
             yield self.gone(f"r{number}")
             return
-        url, thread = f"{self.base}/t/{topic}#r_{number}", f"t{topic}"
-        yield from self._post(reply, f"r{number}", url, [_words(reply)], thread_id=thread, parent_id=thread, title=title)
+        url, thread = f"{told['place']}#r_{number}", f"t{topic}"
+        yield from self._post(reply, f"r{number}", url, [_words(reply)], thread_id=thread, parent_id=thread, title=told["title"])
 
     def _post(
         self, item: Mapping[str, Any], native_id: str, url: str, parts: list[str], *, title: object, **fields: object

@@ -57,7 +57,8 @@ def walk(spider: ForumSpider, fetch: Callable[[str], tuple[int, bytes]]) -> list
     """Follow every request to its end, as a crawl does; `fetch` gives status and body of a URL."""
     waiting, found = begin(spider), []
     while waiting:
-        request = waiting.pop(0)
+        request = min(waiting, key=lambda request: -request.priority)
+        waiting.remove(request)
         status, body = fetch(request.url)
         made = read(request, answer(request, body, status))
         waiting += [item for item in made if isinstance(item, Request)]

@@ -344,7 +344,7 @@ def test_a_server_that_does_not_let_us_in(status: int, body: bytes, words: str) 
         ({"queries": ["x"]}, "queries need identifier and app_password"),
         ({"queries": ["x"], "identifier": "us.example"}, "write identifier and app_password, or neither"),
         ({**ACCOUNT, "queries": ["x", " "]}, "write no empty words"),
-        ({**ACCOUNT, "queries": SECRET}, "sources.s.options.queries is wrong"),
+        ({**ACCOUNT, "queries": {SECRET: 1}}, "sources.s.options.queries is wrong"),
         ({**ACCOUNT, "passwort": SECRET}, "is not an option of type bluesky"),
     ],
 )

@@ -118,7 +118,7 @@ def test_no_author_name_and_no_post_reaches_disk_or_log(tmp_path: Path) -> None:
         ("discourse", {}, "sources.s.options.url is missing"),
         ("discourse", {"url": "forum.example.org"}, "sources.s.options.url is wrong: write an address that begins with https://"),
         ("discourse", {"url": "http://127.0.0.1:1", "frist_days": 3}, "sources.s.options.frist_days is not an option of type discourse"),
-        ("hackernews", {"api": "http://127.0.0.1:1", "queries": "OpenAI"}, "sources.s.options.queries is wrong"),
+        ("hackernews", {"api": "http://127.0.0.1:1", "queries": 5}, "sources.s.options.queries is wrong"),
         ("feed", {"urls": ["http://127.0.0.1:1/f"], "first_days": 1}, "sources.s.options.first_days is not an option"),
         ("hackernews", {}, "while contact is empty"),
     ],

@@ -57,6 +57,8 @@ class Board:
     threads: dict[int, list[list[Any]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     status: dict[str, int] = field(default_factory=dict)
+    said: dict[str, bytes] = field(default_factory=dict)
+    """Pages that it shows in place of its own."""
     count: int = 0
 
     def write(self, thread: int, moment: dt.datetime) -> int:
@@ -77,6 +79,8 @@ class Board:
         self.asked.append(url.removeprefix(URL))
         if url.removeprefix(URL) in self.status:
             return self.status[url.removeprefix(URL)], b"closed"
+        if url.removeprefix(URL) in self.said:
+            return 200, self.said[url.removeprefix(URL)]
         page = int(parse_qs(parts.query).get("page", ["1"])[0])
         if parts.path == "/":
             ordered = sorted(self.threads, key=lambda thread: self.threads[thread][-1][2], reverse=True)
@@ -229,6 +233,19 @@ def test_a_post_that_moved_to_an_earlier_page_is_not_deleted() -> None:
     assert Gone("s", "5") in reader.crawl(NOW + dt.timedelta(minutes=2))
 
 
+def test_a_post_that_moved_to_another_thread_is_not_deleted() -> None:
+    """A moderator merges two threads: the posts of the one that is no more are the other's now, and none is taken for deleted."""
+    board = Board(size=10)
+    old_thread(board, 1, 2, 5, 4)
+    old_thread(board, 2, 2, 3, 2)
+    reader = Reader(board)
+    reader.crawl()
+    board.threads[1] += board.threads.pop(2)
+    found = reader.crawl(NOW + dt.timedelta(hours=4))
+    assert not any(isinstance(item, Gone) for item in found) and set(reader.posts) == {"1", "2", "3", "4"}
+    assert {post.thread_id for post in reader.posts.values()} == {"1"}
+
+
 def test_a_list_is_read_until_it_is_old() -> None:
     """Pages of a list are read until they show nothing new; what is older than the first crawl's days is not asked for."""
     board = Board(size=2)
@@ -252,6 +269,55 @@ def test_what_may_not_be_read_is_not_deleted() -> None:
     reader.crawl(NOW + dt.timedelta(minutes=1))
     assert set(reader.posts) == {"1", "2"} and reader.spider.covered
     assert dict(reader.spider.rejections) == {"is not open to the public": 1}
+
+
+def test_a_board_that_is_closed_costs_only_itself() -> None:
+    """A board that its forum lists and that is closed to guests, or leads to another site, is told; the rest is read."""
+    rows = '<li class="thread"><a href="/thread/1">T</a></li><h3><a href="/members"></a></h3><h3><a href="/more"></a></h3>'
+    pages = {
+        "/": (200, rows),
+        "/members": (403, "Log in"),
+        "/more": (200, '<li class="thread"><a href="/thread/2">T</a></li>'),
+        "/thread/1": (200, '<article id="p1"><div>One</div></article>'),
+        "/thread/2": (200, '<article id="p2"><div>Two</div></article>'),
+    }
+    profile = {**PROFILE, "threads": {**PROFILE["threads"], "boards": {"row": "h3", "link": "a::attr(href)"}}}
+    spider = make(Forum, {"urls": [f"{URL}/"], "profile": profile})
+    found = walk(spider, lambda url: (pages[url.removeprefix(URL)][0], pages[url.removeprefix(URL)][1].encode()))
+    assert {post.native_id for post in found} == {"1", "2"} and spider.covered and not spider.failures
+    assert list(spider.rejections) == ["is a board that is not open to the public, or leads to another site"]
+
+
+def test_an_address_that_leads_to_another_site_is_said() -> None:
+    """Where `urls` holds an address that its forum has left, the crawl says which to write, and does not pass for an empty one."""
+    spider = make(Forum, {"urls": [f"{URL}/"], "profile": PROFILE})
+    (request,) = begin(spider)
+    assert not read(request, answer(request.replace(url="https://new.example/"), b'<li class="thread"><a href="/thread/1">T</a></li>'))
+    ((_, sentence),) = spider.failures
+    assert sentence.startswith("https://new.example/ is another site") and not spider.covered
+
+
+def test_threads_for_members_only_are_said() -> None:
+    """A forum that shows its lists to all and its threads to members does not pass for a forum that was read."""
+    board = Board(status={"/thread/1": 403})
+    board.write(1, hours(4))
+    reader = Reader(board)
+    reader.crawl()
+    assert not reader.spider.covered and "open to the public" in reader.spider.failures[0][1]
+
+
+def test_a_forum_may_say_in_words_that_a_thread_is_gone() -> None:
+    """Where a deleted thread answers 200, what the profile knows for such an answer makes its posts gone, and nothing else does."""
+    board = Board()
+    old_thread(board, 1, 2, 5, 4)
+    old_thread(board, 2, 2, 3, 2)
+    profile = {**PROFILE, "posts": {**PROFILE["posts"], "no_thread": "title:contains('Invalid thread')"}}
+    reader = Reader(board, {"profile": profile})
+    reader.crawl()
+    there = set(reader.posts)
+    board.said = {"/thread/1": b"<title>Invalid thread</title>", "/thread/2": b"<title>Back soon</title>"}
+    reader.crawl(NOW + dt.timedelta(minutes=1))
+    assert there - set(reader.posts) == {"1", "2"} and reader.spider.covered
 
 
 def test_session_ids_are_in_no_address() -> None:
@@ -408,4 +474,20 @@ def test_a_whole_crawl(tmp_path: Path) -> None:
         assert all("sid" not in path for path in site.paths)
     with Store(tmp_path / "monitor.db", read_only=True) as store:
         texts = dict(tuple(row) for row in store.rows("SELECT native_id, text FROM posts WHERE text <> ''"))
-    assert texts["104"] == "Not at ours." and set(texts) == {"101", "104", "107"}
+    assert texts["104"] == "Not at ours. :(" and set(texts) == {"101", "104", "107"}
+
+
+def test_a_thread_that_leads_to_a_login_costs_only_itself(tmp_path: Path) -> None:
+    """A thread that only members may read stops neither its forum nor the crawl, and its login is never asked for."""
+    rows = "".join(f'<li class="thread"><a href="/thread/{number}">T</a></li>' for number in (1, 2))
+    page = {"headers": {"Content-Type": "text/html"}}
+    answers = {
+        "/": Answer(rows, **page),
+        "/thread/1": Answer("", 302, headers={"Location": "/auth/login?next=%2Fthread%2F1"}),
+        "/thread/2": Answer('<article id="p2"><div>Two</div></article>', **page),
+        "/auth/login": Answer("<title>Login</title><input type=password>", **page),
+    }
+    with Site(answers) as site:
+        done = crawl(tmp_path, "forum", {"urls": [f"{site.url}/"], "profile": PROFILE})
+        assert (done["finish_reason"], done["counts"]["new"]) == ("finished", 1), done
+        assert "1 left out: is not open to the public" in done["message"] and not any("login" in path for path in site.paths)

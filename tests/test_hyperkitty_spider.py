@@ -115,6 +115,9 @@ def test_every_field_of_a_mail() -> None:
         ("Mine.\n\n-----Original Message-----\nFrom: Bob\nTheirs.", "Mine."),
         ("Mine.\n\n---------- Forwarded message ---------\nFrom: Bob\nTheirs.", "Mine."),
         ("Mine.\n________________________________\nDe : Bob\nTheirs.", "Mine."),
+        ("Mine.\n\nFrom: Bob\nSent: Monday, January 20, 2025 9:30 AM\nTo: ai@lists.example\nTheirs.", "Mine."),
+        ("From: me\nTo: all of you\nMine.", "From: me\nTo: all of you\nMine."),
+        ("Am 20.01.2025 um 09:30 schrieb Bob:\n> seins\nMeins.", "Meins."),
         ("Mien.\n\n-----Message d'origine-----\nDe : Bob", "Mien."),
         ("我的。\n\n------------------ 原始邮件 ------------------\n发件人: Bob", "我的。"),
         (

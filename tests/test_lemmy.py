@@ -340,6 +340,20 @@ def test_what_makes_a_post_gone(status: int, body: bytes, gone: bool, why: str) 
     assert dict(spider.rejections) == ({why: 1} if why else {}) and not spider.failures
 
 
+@pytest.mark.parametrize(("status", "gone"), [(410, True), (404, False), (400, False), (200, False)])
+def test_a_deletion_that_only_other_instances_are_told(status: int, gone: bool) -> None:
+    """Lemmy 0.19.9 says of its deleted post that it cannot find it, as of one it never knew; asked as instances do, it says 410."""
+    native_id, empty = "https://a.example/post/9", lists_of({})
+    spider = make(recent=[(native_id, "", NOW - HOUR)])
+
+    def fetch(url: str) -> tuple[int, bytes]:
+        if "resolve_object" in url:
+            return 400, b'{"error": "couldnt_find_object"}'
+        return (status, b"{}") if url == native_id else empty(url)
+
+    assert walk(spider, fetch) == ([Gone("s", native_id)] if gone else []) and not spider.failures
+
+
 def test_an_instance_that_never_knew_a_post_is_not_believed() -> None:
     """A post of elsewhere is asked of each instance until one knows it, and stays where none does; few are asked for in one crawl."""
     asked = []
@@ -393,10 +407,47 @@ def test_half_of_a_pair_does_not_move_the_cursor() -> None:
     assert spider.failures and spider.covered is None and spider.next_cursor == {"read": {}}
 
 
+def test_a_community_however_it_is_written() -> None:
+    """People write a community as its instance shows it, `!ml@b.example`, or as its address ends, `/c/ml`."""
+    spider = make({**OPTIONS, "communities": ["!ml@b.example", "/c/ml", "c/ml"]})
+    assert [request.url.rpartition("community_name=")[2] for request in begin(spider)] == ["ml%40b.example"]
+    assert spider.options.communities == ("ml@b.example", "ml", "ml")
+
+
+def test_an_older_instance_that_says_not_found_of_all_that_it_does_not_know() -> None:
+    """Whether version 4 or the community is unknown, "not_found" does not tell: version 3 is asked before the community is given up."""
+    lists = lists_of({"post": [view("post", 1)]})
+    spider = make({**OPTIONS, "communities": ["ml"]})
+    found = walk(spider, lambda url: (404, b'{"error": "not_found"}') if "/v4/" in url else lists(url))
+    assert len(found) == 1 and spider.covered and not spider.failures
+
+
+def test_lists_that_ignore_paging() -> None:
+    """A list that is shorter than a page and comes again unchanged is read whole; one that fills its page may hide older posts."""
+    for count, failed in ((3, False), (50, True)):
+        views = {kind: [view(kind, number) for number in range(1, count + 1)] for kind in ("post", "comment")}
+        spider, first = make(), lists_of(views)
+        found = walk(spider, lambda url, first=first: first(url.partition("&page=")[0]))
+        assert len(found) == 2 * count and bool(spider.failures) is failed and bool(spider.covered) is not failed
+
+
+def test_an_instance_that_calls_itself_otherwise_than_it_is_asked() -> None:
+    """Behind a proxy the addresses of its posts have another host: parents and second looks go by that one."""
+    comments = [view("comment", 12, path="0.11.12", local=True), view("comment", 900, host="far.example", path="0.11.900", local=False)]
+    comments[1]["comment"]["id"] = 13
+    views = {"post": [], "comment": comments}
+    spider = make({"urls": ["http://inside:8536"]}, recent=[("https://a.example/comment/5", "https://a.example/post/1", NOW)])
+    asked: list[str] = []
+    lists = lists_of(views, "v3")
+    found = walk(spider, lambda url: (asked.append(url), lists(url))[1] if "resolve" not in url else (404, b'{"error":"not_found"}'))
+    assert [item.parent_id for item in found if isinstance(item, Post)] == ["https://a.example/comment/11"] * 2
+    assert [item for item in found if isinstance(item, Gone)] == [Gone("s", "https://a.example/comment/5")]
+
+
 def test_options_that_are_wrong() -> None:
     """A community that is no name, and no instance at all, are told by their key."""
-    with pytest.raises(CrawlError, match=r"sources\.s\.options\.communities\.0 is wrong"):
-        make({**OPTIONS, "communities": ["c/ml"]})
+    with pytest.raises(CrawlError, match=r"sources\.s\.options\.communities\.0 is wrong: write a community's name"):
+        make({**OPTIONS, "communities": ["https://a.example/c/ml"]})
     with pytest.raises(CrawlError, match=r"sources\.s\.options\.urls is wrong"):
         make({"urls": []})
 

@@ -6,13 +6,14 @@ Each test reads the request log of real servers on this machine; crawls are whol
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import Answer, Given, Site, as_json, crawl
+from answers import Answer, Given, Site, as_json, begin, crawl
 
 from monitor.store import Store
 
@@ -97,7 +98,7 @@ def test_robots_txt_in_every_state(tmp_path: Path) -> None:
         "marked": ({ROBOTS: Answer("\ufeffUser-agent: *\nDisallow: /feed\n")}, [ROBOTS]),
         "huge_forbidding": ({ROBOTS: Answer("User-agent: *\nDisallow: /feed\n" + filler * 1000 + "Allow: /feed\n")}, [ROBOTS]),
         "broken": ({ROBOTS: Answer(status=503)}, [ROBOTS] * 3),
-        "busy": ({ROBOTS: Answer(status=429, headers={"Retry-After": "1"})}, [ROBOTS]),
+        "busy": ({ROBOTS: Answer(status=429, headers={"Retry-After": "0"})}, [ROBOTS] * 3),
         "mute": ({ROBOTS: Answer(drop=True)}, [ROBOTS] * 3),
         "cut_off": ({ROBOTS: Answer("User-agent: *\n", length=5000)}, [ROBOTS] * 3),
         "slow": ({ROBOTS: Answer("User-agent: *\nAllow: /\n", wait=3)}, [ROBOTS] * 3),
@@ -133,6 +134,43 @@ def test_crawl_delay_and_identity(tmp_path: Path) -> None:
     for _, _, headers in forum.requests:
         assert headers["User-Agent"].startswith("employee-forum-monitor/") and headers["User-Agent"].endswith("(+us@example.org)")
         assert "Cookie" not in headers and "Referer" not in headers
+
+
+def test_a_retry_after_beside_robots_txt_is_kept(tmp_path: Path) -> None:
+    """A short one is waited for; an hour holds for the next crawls, and in either case nothing else is asked before."""
+    short = [Answer(status=503, headers={"Retry-After": "1"}), ALLOW]
+    tdmrep = [Answer(status=429, headers={"Retry-After": "1"}), Answer(status=404)]
+    with (
+        Site({ROBOTS: short, TDMREP: tdmrep, "/feed": feed()}) as soon,
+        Site({ROBOTS: Answer(status=503, headers={"Retry-After": "3600"})}) as late,
+    ):
+        options = {"urls": [f"{soon.url}/feed", f"{late.url}/feed"]}
+        first = crawl(tmp_path, "feed", options, now="2025-01-31T12:00:00Z")
+        again = crawl(tmp_path, "feed", options, now="2025-01-31T12:59:00Z")
+        assert soon.paths[:5] == [ROBOTS] * 2 + [TDMREP] * 2 + ["/feed"]
+        times = [at for at, _, _ in soon.requests]
+        assert times[1] - times[0] >= 0.95 and times[3] - times[2] >= 0.95
+        assert (first["finish_reason"], again["finish_reason"], late.paths) == ("rate_limited", "rate_limited", [ROBOTS])
+    assert first["counts"]["new"] == 1 and "2025-01-31 13:00 UTC" in again["message"]
+
+
+def test_two_ports_of_one_host_share_the_longer_delay(tmp_path: Path) -> None:
+    """What robots.txt of one asks for is not undone by that of the other, which asks for less."""
+    slow, fast = ({ROBOTS: Answer(f"User-agent: *\nCrawl-delay: {delay}"), "/feed": feed()} for delay in (0.6, 0.1))
+    with Site(slow) as one, Site(fast) as other:
+        crawl(tmp_path, "feed", {"urls": [f"{one.url}/feed", f"{other.url}/feed", f"{one.url}/feed?page=2"]})
+    times = sorted(at for forum in (one, other) for at, _, _ in forum.requests)
+    assert len(times) == 7 and all(later - earlier >= 0.55 for earlier, later in pairwise(times))
+
+
+def test_two_crawls_at_once_share_one_budget(tmp_path: Path) -> None:
+    """Of a host that two sources read at the same time, both together ask no more than it allows in an hour."""
+    pages = {f"/{n}": feed(n) for n in range(20)}
+    with Site({ROBOTS: ALLOW, **pages}) as forum:
+        urls = [[f"{forum.url}/{n}" for n in range(first, 20, 2)] for first in (0, 1)]
+        crawls = [begin(tmp_path, "feed", {"urls": part}, per_hour=10, delay=delay) for part, delay in zip(urls, (0.2, 0.3), strict=True)]
+        assert [each.result()["finish_reason"] for each in crawls] == ["rate_limited"] * 2
+        assert len(forum.paths) <= 11  # the last two may be asked in the same instant
 
 
 def test_opt_outs_of_pages_and_of_sites(tmp_path: Path) -> None:
@@ -192,6 +230,25 @@ def test_walls_stop_the_site(tmp_path: Path) -> None:
     why = done.reasons()
     assert all(why[f"{name}/two"].startswith("banned: is not asked, since its site ") for name in walls)
     assert why["members/login"].startswith("banned: asks for a login")
+
+
+def test_one_closed_topic_is_not_the_site(tmp_path: Path) -> None:
+    """A topic with a login in its place is left out and the others are read; when one after the other asks for one, the site is left."""
+    about = {"@type": "DiscussionForumPosting", "text": "Morale is low.", "datePublished": "2025-01-30T10:00:00Z"}
+    topic = Answer(f'<!doctype html><script type="application/ld+json">{json.dumps(about)}</script>', headers=HTML)
+    form = Answer("<!doctype html><title>Log in | Forum</title><form><input type=password></form>", headers=HTML)
+    listed = Answer("<!doctype html>" + "".join(f"<a href=/t/{n}>topic</a>" for n in range(9)), headers=HTML)
+    topics: dict[str, Given] = {f"/t/{n}": topic for n in range(9)} | {"/t/1": moved("/login?return=/t/1"), "/t/2": form}
+    with Site({ROBOTS: ALLOW, "/": listed, **topics}) as forum:
+        one = crawl(tmp_path, "semantic", {"urls": [f"{forum.url}/"], "follow": "a"})
+        assert (one["finish_reason"], one["counts"]["new"], one["rejected"]) == ("finished", 7, 2)
+        assert "/login" not in forum.pages and "is not open to the public" in one["message"]
+        with Store(tmp_path / "monitor.db", read_only=True) as store:
+            assert sum("asks for a login in place of one page" in row["reason"] for row in store.visits("s")) == 2
+        forum.answers |= {"/t/3": moved("/login"), "/t/4": form, "/t/5": form, "/t/7": form}
+        forum.requests.clear()
+        many = crawl(tmp_path, "semantic", {"urls": [f"{forum.url}/"], "follow": "a"})
+        assert many["finish_reason"] == "banned" and forum.pages == ["/", *(f"/t/{n}" for n in range(8, 0, -1))]
 
 
 def test_a_wall_on_a_side_page_is_told(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Instance:
     def fetch(self, url: str) -> Given:
         parts = urlsplit(url)
         self.asked.append(f"{parts.path}?{parts.query}".removesuffix("?"))
-        name = parts.path.rpartition("/")[2]
+        name = parts.path.rpartition("/")[2].lower()  # tags are found however they are written
         if "/statuses/" in parts.path:
             known = {item["id"]: item for items in self.tagged.values() for item in items}
             return (404, {"error": "Record not found"}, LIMITS) if name in self.gone else (200, known[name], LIMITS)
@@ -147,6 +147,10 @@ def test_every_field() -> None:
         ({"account": {"indexable": False}}, "is by an author who does not want to be found or indexed"),
         ({"account": {"discoverable": False}}, "is by an author who does not want to be found or indexed"),
         ({"account": {"noindex": True}}, "is by an author who does not want to be found or indexed"),
+        (
+            {"account": {"note": '<p>I build. <a href="https://m.example/tags/nobot">#<span>NoBot</span></a></p>'}},
+            "is by an author who does not want to be found or indexed",
+        ),
         ({"visibility": "unlisted"}, "is not public"),
         ({"reblog": status(9)}, None),
     ],
@@ -174,7 +178,7 @@ def test_recorded_timelines(name: str, words: str) -> None:
     *posts, following = read(request, answer(request, json.dumps(body).encode(), **headers))
     assert posts[0].text == words and posts[0].url.startswith("http://localhost:3000/@mastodonpy_test_2/")
     assert parse_qs(urlsplit(following.url).query)["max_id"] == parse_qs(urlsplit(headers["link"].split(">")[0]).query)["max_id"]
-    assert following.url.startswith("https://m.example/api/v1/timelines/tag/ai?limit=40&")
+    assert following.url.startswith("https://m.example/api/v1/timelines/tag/AI?limit=40&")
 
 
 # ---- paging over several crawls --------------------------------------------------------------------------------------
@@ -217,7 +221,7 @@ def test_a_page_that_is_old_ends_the_reading() -> None:
     spider = make(cursor={"read": {"m.example ai": "2025-01-31T04:00:00Z"}})
     assert len(walk(spider, instance.fetch)) == 15
     assert instance.asked == [
-        "/api/v1/timelines/tag/ai?limit=40", "/api/v1/timelines/tag/ai?limit=40&max_id=95", "/api/v1/timelines/tag/ai?limit=40&max_id=90",
+        "/api/v1/timelines/tag/AI?limit=40", "/api/v1/timelines/tag/AI?limit=40&max_id=95", "/api/v1/timelines/tag/AI?limit=40&max_id=90",
     ]  # fmt: skip
     assert spider.covered == (NOW - 9 * HOUR, NOW)
 
@@ -244,20 +248,37 @@ def test_another_address_or_tag_begins_anew() -> None:
     assert spider.since == NOW - 2 * HOUR and "secret" not in json.dumps(spider.next_cursor) + spider.summary()
 
 
-@pytest.mark.parametrize(
-    ("link", "words"),
-    [
-        ({"Link": '<https://m.example/api/v1/timelines/tag/ai?max_id=1>; rel="next"'}, "gives nothing new as its next page"),
-        ({}, "gives a full page without a Link header that names the next"),
-    ],
-)
-def test_a_timeline_that_cannot_be_followed(link: dict[str, str], words: str) -> None:
-    """The same page for ever, or a full page without a Link, ends as failed with a sentence, and covers nothing."""
+def test_a_full_page_without_a_link_is_followed_all_the_same() -> None:
+    """Where a proxy drops the Link header, the page after the last status is asked for."""
+    instance = Instance()
+    instance.tagged["ai"] = [status(n) for n in range(1, 81)]
+
+    def fetch(url: str) -> Given:
+        code, page, _ = instance.fetch(url)
+        return code, page, LIMITS
+
+    spider = make()
+    assert len(walk(spider, fetch)) == 80 and spider.covered and not spider.failures
+
+
+def test_a_tag_that_nobody_used_yet() -> None:
+    """An instance that does not know a tag has no posts under it: that is no failure. An address that is no instance's is one."""
+    spider = make()
+    assert walk(spider, lambda url: (404, {"error": "Record not found"}, LIMITS)) == []
+    assert spider.covered and not spider.failures
+    spider = make()
+    walk(spider, lambda url: (404, b"<html>Not Found</html>", LIMITS))
+    assert "check the address" in spider.failures[0][1] and spider.covered is None
+
+
+@pytest.mark.parametrize("link", [{"Link": '<https://m.example/api/v1/timelines/tag/ai?max_id=1>; rel="next"'}, {}])
+def test_a_timeline_that_cannot_be_followed(link: dict[str, str]) -> None:
+    """The same page for ever, with a Link or without, ends as failed with a sentence, and covers nothing."""
     asked = []
     spider = make()
     page = [status(n) for n in range(40)]
     assert len(walk(spider, lambda url: (asked.append(url), (200, page, {**LIMITS, **link}))[1])) == 40
-    assert len(asked) <= 2 and words in spider.failures[0][1] and spider.covered is None
+    assert len(asked) <= 2 and "gives nothing new as its next page" in spider.failures[0][1] and spider.covered is None
     assert spider.next_cursor == {"read": {}}
 
 
@@ -429,14 +450,14 @@ def test_crawls_of_a_real_server(tmp_path: Path) -> None:
         return as_json(page, status=code, headers=dict(headers))
 
     robots = Answer("User-agent: *\nDisallow: /media_proxy/\nDisallow: /interact/\n")
-    paths = ["/api/v1/timelines/tag/ai", *(f"/api/v1/statuses/{n}" for n in range(1, 101))]
+    paths = ["/api/v1/timelines/tag/AI", *(f"/api/v1/statuses/{n}" for n in range(1, 101))]
     with Site({"/robots.txt": robots, **dict.fromkeys(paths, given)}) as site:
         options = {"urls": [site.url], "tags": ["AI"], "refresh_limit": 60}
         first = crawl(tmp_path, "mastodon", options)
         assert (first["finish_reason"], first["message"], first["counts"]["new"]) == ("finished", "", 100)
         assert [path for path in site.paths if path.startswith("/api")] == [
-            "/api/v1/timelines/tag/ai?limit=40", "/api/v1/timelines/tag/ai?limit=40&max_id=61",
-            "/api/v1/timelines/tag/ai?limit=40&max_id=21", "/api/v1/timelines/tag/ai?limit=40&max_id=1",
+            "/api/v1/timelines/tag/AI?limit=40", "/api/v1/timelines/tag/AI?limit=40&max_id=61",
+            "/api/v1/timelines/tag/AI?limit=40&max_id=21", "/api/v1/timelines/tag/AI?limit=40&max_id=1",
         ]  # fmt: skip
         site.requests.clear()
         instance.tagged["ai"][44]["content"] = "<p>In other words.</p>"

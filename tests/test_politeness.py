@@ -17,13 +17,14 @@ from scrapy.http import HtmlResponse, Request
 
 from monitor.store import Store
 from spiders.optouts import Reservations, opt_out
-from spiders.politeness import retry_after
+from spiders.politeness import addressed, retry_after
 from spiders.settings import ROBOTSTXT_USER_AGENT as NAME
 from spiders.walls import login, unwelcome
 
 FEED = """<rss version="2.0"><channel><title>Talk</title><item><guid>urn:{0}</guid><link>http://f.test/{0}</link>
 <title>Morale {0}</title><pubDate>Thu, 30 Jan 2025 10:00:00 GMT</pubDate></item></channel></rss>"""
 ALLOW = Answer("User-agent: *\nDisallow:\n")
+NOW = dt.datetime(2025, 1, 31, 12, tzinfo=dt.UTC)
 
 
 def site(robots: Any, feed: Any = None) -> Site:
@@ -113,6 +114,7 @@ LONG = "<p>" + "People say what they think of their managers here. " * 60
 
 WALLS = {
     "Cloudflare": answered("<!DOCTYPE html><html><head><title>Just a moment...</title>", 403),
+    "Cloudflare's ban": answered("<html><head><title>Attention Required! | Cloudflare</title></head>Sorry, you have been blocked", 200),
     "Cloudflare by header": answered("{}", 200, cf_mitigated="challenge"),
     "Cloudflare at 200": answered("<html><script>window._cf_chl_opt={cvId:'3'}</script><p>Checking"),
     "Cloudflare's words": answered("<!-- a --><html><body><noscript>Enable JavaScript and cookies to continue</noscript>", 200),
@@ -123,6 +125,13 @@ WALLS = {
     "reCAPTCHA": answered("<html><form>Please confirm<div class='g-recaptcha' data-sitekey='x'></div></form>"),
     "hCaptcha": answered('<?xml version="1.0"?>\n<html><div class="box h-captcha"></div></html>'),
     "any CAPTCHA where the page is refused": answered(f"<html><body>Solve this CAPTCHA{LONG}", 429),
+    "Cloudflare's ban on one page": answered(f"<html><title>Access denied | f.test used Cloudflare to restrict access</title>{LONG}", 403),
+    "Akamai": answered('<!DOCTYPE html><html><title>x</title><script src="/_sec/cp_challenge/sec-cpt-4-4.js"></script><div>', 428),
+    "Akamai's refusal": answered(
+        "<HTML><TITLE>Access Denied</TITLE>Reference&#32;&#35;18.7d https&#58;&#47;&#47;errors&#46;edgesuite&#46;net", 403
+    ),
+    "SiteGround": answered('<html><meta http-equiv="refresh" content="0;/.well-known/sgcaptcha/?r=%2F">'),
+    "go-away": answered("<!DOCTYPE html><html><title>Checking you are not a bot</title><h1>Checking you are not a bot</h1>"),
     "AWS": answered("", 202, x_amzn_waf_action="challenge"),
     "a login in place of the page": answered("<html><title>Log in | Forum</title><form><input name=p type=password></form>"),
 }
@@ -142,6 +151,15 @@ def test_walls_are_known(wall: str) -> None:
         answered("<?xml version='1.0'?><rss><title>captcha</title>enable javascript and cookies</rss>"),
         answered(f"<html><title>Just a moment... - Forum</title>{LONG}they use captcha-delivery.com and id='px-captcha'"),
         answered(f"<html><title>Login - Forum</title>{LONG}<form><input type=password></form>"),
+        answered("<html><title>Just a moment... - Forum</title><p>It says: please enable JavaScript and cookies to continue. All day."),
+        answered('<html><title>Captchas</title><code>&lt;div class="g-recaptcha" data-sitekey="k"&gt; id=\'px-captcha\'</code>'),
+        answered(
+            '<html><title>DataDome</title><meta name=description content="px-captcha"><a href="https://geo.captcha-delivery.com/">it</a>'
+        ),
+        answered('<html><script type="application/ld+json">{"text": "_cf_chl_opt, cf-chl-1"}</script><p>I met _cf_chl_opt again.'),
+        answered("<html><p>Short words.<form><textarea></textarea><div class='h-captcha'></div></form>"),
+        answered("<html><title>Log in | Forum</title><p>You must be logged in.<form><input type=password></form>", 403),
+        answered("<html><script src=/cdn-cgi/challenge-platform/scripts/jsd/main.js></script><p>This topic is closed.", 403),
         answered(f"<html><script src=/cdn-cgi/challenge-platform/scripts/jsd/main.js></script>{LONG}<div class='h-captcha'></div>"),
         answered("<html>", 403),
         answered("<html>not found", 404),
@@ -149,6 +167,13 @@ def test_walls_are_known(wall: str) -> None:
 )
 def test_pages_about_walls_are_not_walls(page: HtmlResponse) -> None:
     """People discuss captchas, pages carry login forms and captchas for those who write, and one topic may be closed."""
+    assert unwelcome(PAGE, page) is None
+
+
+def test_a_login_in_place_of_the_list_of_topics() -> None:
+    """A page that the crawl cannot do without shows a login also where its title begins with the site's name, as phpBB's does."""
+    page = answered("<html><title>Staff lounge - Login</title>Please log in.<form><input type=password></form>")
+    assert unwelcome(Request("http://f.test/viewforum.php"), page) is not None
     assert unwelcome(PAGE, page) is None
 
 
@@ -172,11 +197,15 @@ def test_redirects_to_a_login(to: str) -> None:
         ("Employee-Forum-Monitor: nofollow, none", True), ("googlebot: noindex, employee-forum-monitor: noai", True),
         ("noai, googlebot: nofollow", True), ("unavailable_after: 25 Jun 2040 15:00:00 GMT, noindex", True),
         ("max-snippet: 5, googlebot: noindex", False), ("all", False),
+        ("unavailable_after: 25 Jun 2010 15:00:00 PST", True), ("unavailable_after: Friday, 25-Jun-10 15:00:00 PST", True),
+        ("unavailable_after: 2025-01-31T13:00:00+02:00", True), ("unavailable_after: 2025-02-01, nofollow", False),
+        ("unavailable_after: Wed, 01 Jan 2020 00:00:00 GMT, googlebot: noindex", True), ("unavailable_after: soon", False),
+        ("googlebot: unavailable_after: 2010-01-01", False),
     ],
 )  # fmt: skip
 def test_x_robots_tag(header: str, heard: bool) -> None:
-    """What is said to everybody or to us counts; what is said to another by name, or of pictures, does not."""
-    assert bool(opt_out(answered("{}", X_Robots_Tag=header), NAME)) is heard
+    """What is said to everybody or to us, and for now, counts; what is said to another by name, of pictures or of later does not."""
+    assert bool(opt_out(answered("{}", X_Robots_Tag=header), NAME, NOW)) is heard
 
 
 @pytest.mark.parametrize(
@@ -186,13 +215,15 @@ def test_x_robots_tag(header: str, heard: bool) -> None:
         ("<meta name=employee-forum-monitor content=none>", True), ('<meta name="tdm-reservation" content="1"/>', True),
         ('<meta name="tdm-reservation" content="0"/>', False), ('<meta name="robots" content="index, follow, noimageai">', False),
         ('<meta name="googlebot" content="noindex">', False), ('<!-- <meta name="robots" content="noindex"> -->', False),
+        ('<meta name="robots" content="unavailable_after: 2010-06-25 15:00:00 GMT">', True),
+        ('<meta name="robots" content="unavailable_after: 2040-06-25">', False),
         ('<meta name="description" content="robots: noindex">', False), ('<script>"<meta name=robots content=noindex>"</script>', False),
     ],
 )  # fmt: skip
 def test_meta_elements(head: str, heard: bool) -> None:
     """Any spelling that HTML allows is heard; comments, scripts and words to others are not, nor is JSON that quotes such a page."""
-    assert bool(opt_out(answered(f"<!doctype html><html><head>{head}</head><p>&lt;meta name=robots content=noindex>"), NAME)) is heard
-    assert opt_out(answered('{"text": "' + head.replace('"', "'") + '"}'), NAME) is None
+    assert bool(opt_out(answered(f"<!doctype html><html><head>{head}</head><p>&lt;meta name=robots content=noindex>"), NAME, NOW)) is heard
+    assert opt_out(answered('{"text": "' + head.replace('"', "'") + '"}'), NAME, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -200,7 +231,8 @@ def test_meta_elements(head: str, heard: bool) -> None:
     [
         ('[{"location": "/", "tdm-reservation": 1}]', "site"), ('[{"location": "/*", "tdm-reservation": 1}]', "site"),
         ('{"tdm-reservation": 1}', "site"), ('[{"location": "/t/*", "tdm-reservation": 1}]', "page"),
-        ('[{"location": "/t", "tdm-reservation": "1"}]', "page"), ('[{"location": "/*.jpg$", "tdm-reservation": 1}]', "none"),
+        ('[{"location": "/t", "tdm-reservation": "1"}]', "page"), ('{"tdm-reservation": true}', "site"),
+        ('{"tdm-reservation": 1.0}', "site"), ('[{"location": "/*.jpg$", "tdm-reservation": 1}]', "none"),
         ('[{"location": "/t/", "tdm-reservation": 0}, {"location": "/", "tdm-reservation": 1}]', "none"),
         ('[{"location": "/", "tdm-reservation": 1}, {"location": "/t/", "tdm-reservation": 0}]', "site"),
         ('[{"location": "/", "tdm-reservation": 0}]', "none"), ("[]", "none"), ("", "none"), ("<!doctype html><p>404", "none"),
@@ -260,8 +292,30 @@ User-Agent: quxbot
     ],
 )  # fmt: skip
 def test_robots_txt_by_the_examples_of_its_standard(robots: str, crawler: str, path: str, allowed: bool) -> None:
-    """The parser that we rely on reads RFC 9309's own examples (2.2, 5.1, 5.2) as it says."""
-    assert Protego.parse(robots).can_fetch(f"http://f.test{path}", crawler) is allowed
+    """RFC 9309's own examples (2.2, 5.1, 5.2) are read as it says."""
+    assert Protego.parse(addressed(robots, crawler)).can_fetch(f"http://f.test{path}", crawler) is allowed
+
+
+@pytest.mark.parametrize(
+    ("robots", "allowed"),
+    [
+        ("User-agent: Employee-Forum-Monitor/1.0 (any)\nDisallow: /", False), ("User-agent: e\nDisallow: /", True),
+        ("User-agent: employee\nAllow: /\nUser-agent: *\nDisallow: /", False), ("User-agent: *bot\nDisallow: /", True),
+        ("User-agent: employee-forum-monitor\nNoindex: /y\nUser-agent: b\nDisallow: /", False),
+        ("User-agent: employee-forum-monitor\nSitemap: http://f.test/s\nUser-agent: b\nDisallow: /", False),
+        ("Disallow: /\nUser-agent: *\nDisallow:", True), ("\tuser-agent : * # all\r\n\r\n disallow : /", False),
+        ("User-agent: *\rDisallow: /\r", False), ("<!doctype html>\nDisallow: /", True),
+    ],
+)  # fmt: skip
+def test_groups_of_robots_txt(robots: str, allowed: bool) -> None:
+    """A group is for us by our whole name, whatever version it gives; a record that nobody knows does not end it; no other name does."""
+    assert Protego.parse(addressed(robots, NAME)).can_fetch("http://f.test/t/1", NAME) is allowed
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("2", 2), ("0.5", 0.5), ("1,5", 1.5), ("10s", 10), ("-1", None), ("soon", None)])
+def test_crawl_delay_as_people_write_it(written: str, seconds: float | None) -> None:
+    """Fractions, a unit behind the number; what is no number asks for nothing."""
+    assert Protego.parse(addressed(f"User-agent: *\nCrawl-delay: {written} # s", NAME)).crawl_delay(NAME) == seconds
 
 
 @given(st.integers(0, 10**6))

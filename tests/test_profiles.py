@@ -40,7 +40,7 @@ def read(page: Path, url: str, name: str, timezone: str = "UTC") -> Any:
         return plain(pages.read_list(response.selector, url, profile(name), latest, base=get_base_url(response)))
     thread = pages.read_thread(response.selector, url, profile(name), moment, base=get_base_url(response))
     assert thread.whole and thread.ids == {post["native_id"] for post in thread.posts} | set(thread.deleted)
-    return plain({name: value for name, value in plain(thread).items() if name not in ("whole", "ids")})
+    return plain({name: value for name, value in plain(thread).items() if name not in ("whole", "vanished", "ids")})
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*/*.html")), ids=lambda page: f"{page.parent.name}-{page.stem}")
@@ -151,10 +151,11 @@ def test_what_is_no_time(text: object) -> None:
 
 
 def test_day_and_month() -> None:
-    """The site's order of day and month decides where both could be meant."""
+    """The site's order of day and month decides where both could be meant; where dots are written, the day comes first."""
     for day_first, month in ((True, 2), (False, 1), (None, 1)):
         found = dates.read("01/02/2026 10:00", now=EVENING, day_first=day_first)
         assert found == dt.datetime(2026, month, 3 - month, 10, tzinfo=dt.UTC)
+    assert dates.read("01.02.2026, 10:00", now=EVENING) == dt.datetime(2026, 2, 1, 10, tzinfo=dt.UTC)
 
 
 def test_an_age_counts_real_hours() -> None:

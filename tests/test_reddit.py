@@ -418,11 +418,14 @@ FILES = ("/robots.txt", "/.well-known/tdmrep.json")
 
 
 def test_crawls_of_a_living_subreddit(tmp_path: Path) -> None:
-    """Two rounds over HTTP: let in, listed, looked at again, a deletion and an edit seen; no secret and no name reaches disk or log."""
+    """Two rounds over HTTP, by agreement in spite of robots.txt: listed, looked at again, a deletion and an edit seen; no secret and
+    no name reaches disk or log."""
     comments = [comment("1", "Nobody told the platform crew."), comment("2", "Nobody told the data crew.", ago=2 * HOUR)]
     new = [link("a", "Reorg", "Nobody was told.", ago=HOUR / 2)]
     headers = {"Content-Type": "application/json", "x-ratelimit-remaining": "995.0", "x-ratelimit-reset": "100"}
+    let_in = {**TERMS, "agreement": "application 123, approved on 2025-01-02"}
     answers = {
+        "/robots.txt": Answer("User-agent: *\nDisallow: /\n"),
         TOKEN_PATH: as_json({"access_token": TOKEN, "token_type": "bearer"}),
         "/r/OpenAI/new": lambda _: as_json(listing(new), headers=headers),
         "/r/OpenAI/comments": lambda _: as_json(listing(comments), headers=headers),
@@ -431,12 +434,12 @@ def test_crawls_of_a_living_subreddit(tmp_path: Path) -> None:
     with Site(answers) as site:
         posted = posting(site)
         options = {**APP, "api": site.url, "site": site.url}
-        first = crawl(tmp_path, "reddit", options)
+        first = crawl(tmp_path, "reddit", options, terms=let_in)
         assert (first["finish_reason"], first["counts"]["new"], first["message"]) == ("finished", 3, "")
         comments[0] = comment("1", "[deleted]", author="[deleted]")
         comments[1] = comment("2", "Somebody told the data crew.", ago=2 * HOUR, edited=NOW.timestamp())
         before = len(site.paths)
-        second = crawl(tmp_path, "reddit", options, now="2025-01-31T12:30:00Z")
+        second = crawl(tmp_path, "reddit", options, now="2025-01-31T12:30:00Z", terms=let_in)
         assert (second["finish_reason"], second["counts"]["deleted"], second["counts"]["changed"]) == ("finished", 1, 1)
         asked = [path for path in site.paths[before:] if path not in FILES]
         assert sorted(asked) == [

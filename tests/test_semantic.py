@@ -59,7 +59,7 @@ def test_every_field_of_json_ld() -> None:
                  "text": "Pay & rations\n\nWe <3 it. DeepSeek", "posted_at": utc("2025-01-30T09:00"), "edited_at": utc("2025-01-30T12:00")},
                 {"native_id": f"{URL}/t/1#c2", "url": f"{URL}/t/1#c2", "thread_id": f"{URL}/t/1", "title": "Pay & rations", "author": "Bob",
                  "text": "So low", "posted_at": utc("2025-01-30T11:00"), "parent_id": f"{URL}/t/1"},
-                {"native_id": "5", "url": f"{URL}/t/1", "thread_id": f"{URL}/t/1", "title": "Pay & rations", "text": "Lower",
+                {"native_id": f"{URL}/t/1#5", "url": f"{URL}/t/1", "thread_id": f"{URL}/t/1", "title": "Pay & rations", "text": "Lower",
                  "parent_id": f"{URL}/t/1#c2"},
             ],
             [f"{URL}/t/1#c3"],
@@ -72,7 +72,7 @@ def test_broken_blocks_cost_only_themselves() -> None:
     lenient = '// <![CDATA[\n{"@type":"Comment","@id":"#c9","text":"two\nlines", /* note */ "author":"Ann"}\n// ]]>'
     page = f'<script type="application/ld+json">{{broken, </script>{block(POST)}<script type="application/ld+json">{lenient}</script>'
     found, _, left_out = rows(page)
-    assert [post["native_id"] for post in found] == [f"{URL}/t/1", f"{URL}/t/1#c2", "5", f"{URL}/t/1#c9"]
+    assert [post["native_id"] for post in found] == [f"{URL}/t/1", f"{URL}/t/1#c2", f"{URL}/t/1#5", f"{URL}/t/1#c9"]
     assert found[-1]["text"] == "two\nlines" and left_out == ["is JSON-LD that is malformed"]
 
 
@@ -84,7 +84,8 @@ def test_microdata() -> None:
       <time itemprop="datePublished" datetime="2025-01-30T10:00:00Z">yesterday</time>
       <blockquote itemprop="articleBody"><blockquote>others</blockquote><p>My <b>Deep</b>Seek.</p><pre>code</pre></blockquote>
       <div itemprop="comment" itemscope itemtype="http://schema.org/Comment"><a itemprop="url" href="/t/2#c1">#</a>
-        <div itemprop="text">Yes 1 &lt; 2</div><meta itemprop="dateCreated" content="2025-01-30 12:00"></div></div>"""
+        <div itemprop="text"><aside class="quote no-group"><div class="title">Ann:</div><blockquote>My</blockquote></aside>
+        Yes 1 &lt; 2</div><meta itemprop="dateCreated" content="2025-01-30 12:00"></div></div>"""
     found, _, left_out = rows(page, f"{URL}/t/2")
     assert [(post["native_id"], post["text"], post.get("author"), post["posted_at"], post.get("parent_id")) for post in found] == [
         (f"{URL}/t/2", "Pay <b>\n\nMy DeepSeek.", "Ann", utc("2025-01-30T10:00"), None),
@@ -97,10 +98,20 @@ def test_posts_that_share_an_address_are_told_apart() -> None:
     """Comments that bear their page's address, or none, are still different posts, and the same ones at the next reading."""
     page = block({**POST, "comment": [
         {"@type": "Comment", "url": f"{URL}/t/1", "text": text, "dateCreated": date}
-        for text, date in (("a", "2025-01-30"), ("b", "2025-01-29"))
+        for text, date in (("a", "2025-01-30"), ("b", "2025-01-29"), ("c", "2025-01-29"), ("d", None))
     ]})  # fmt: skip
     ids = [post["native_id"] for post in rows(page)[0]]
-    assert len(set(ids)) == 3 and ids == [post["native_id"] for post in rows(page)[0]]
+    assert len(set(ids)) == 5 and ids == [post["native_id"] for post in rows(page + page)[0]]
+
+
+def test_a_later_page_only_names_the_post_that_opens_its_thread() -> None:
+    """As Google asks for it, and Discourse does it: its words stand on the first page, and a later one does not take them away."""
+    opening = {name: value for name, value in POST.items() if name not in ("text", "comment")}
+    comment = {"@type": "Comment", "text": "Late", "dateCreated": "2025-01-30T15:00:00Z"}
+    (late,) = rows(block({**opening, "comment": comment}), f"{URL}/t/1?page=2")[0]
+    assert (late["text"], late["thread_id"], late["parent_id"], late["title"]) == ("Late", f"{URL}/t/1", f"{URL}/t/1", "Pay & rations")
+    (picture,) = rows(block(opening).replace("ld+json", "ld+json; charset=utf-8"))[0]
+    assert picture["text"] == "Pay & rations"
 
 
 # ---- crawls ----------------------------------------------------------------------------------------------------------
@@ -130,7 +141,7 @@ def test_links_are_followed_and_threads_paged() -> None:
     spider = make(Semantic, {"urls": [f"{URL}/"], "follow": "a.t"})
     found = [post for post in walk(spider, fetching(pages, asked)) if isinstance(post, Post)]
     assert sorted(asked) == ["/", "/t/1", "/t/1?page=2", "/t/2"]
-    assert {post.native_id for post in found} == {f"{URL}/t/1", f"{URL}/t/1#c2", "5", f"{URL}/t/1#c9"}
+    assert {post.native_id for post in found} == {f"{URL}/t/1", f"{URL}/t/1#c2", f"{URL}/t/1#5", f"{URL}/t/1#c9"}
     assert {post.thread_id for post in found} == {f"{URL}/t/1"}
     assert spider.covered == (NOW - dt.timedelta(days=7), NOW) and spider.next_cursor["urls"] == [f"{URL}/"]
 

@@ -118,3 +118,16 @@ def test_coverage_of_one_source(fresh_store: Store) -> None:
     assert fresh_store.source_coverage("a", (NOW - 6 * day).date(), NOW.date()) == 1.0
     assert fresh_store.source_coverage("a", (NOW - 2 * day).date(), (NOW + 3 * day).date()) == 0.5
     assert fresh_store.source_coverage("b", (NOW - 6 * day).date(), NOW.date()) is None
+
+
+def test_check_knows_what_the_spiders_take(write_config: Callable[..., Path], forum_monitor: Run) -> None:
+    """A slip in a source's options is told by `check`, with its place and what the type takes, and not first at night by a crawl."""
+    sources = [
+        {"name": "staff", "type": "discourse", "terms": TERMS, "options": {"url": "https://forum.test", "categorys": [1]}},
+        {"name": "tags", "type": "mastodon", "enabled": False, "options": {"instances": ["https://one.test"]}},
+    ]
+    write_config(sources=sources)
+    done = forum_monitor("check")
+    assert done.returncode == 2
+    assert "sources.staff.options.categorys is not an option of type discourse: use" in done.stderr
+    assert "sources.tags.options" in done.stderr

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from reading import NOW, SHARED, answer, as_rows, begin, expected, over_http, posts_of, read, walk
 
 from monitor.demo.forum import DemoForum, DemoPost
+from monitor.errors import CrawlError
 from monitor.records import Gone, Post, clean
 from monitor.store import Store
-from spiders.base import ForumSpider, plain
+from spiders.base import ForumSpider
 from spiders.discourse import Discourse
 from spiders.feed import Feed
 from spiders.hackernews import HackerNews
+from spiders.words import plain
 
 SPIDERS: dict[str, tuple[type[ForumSpider], dict[str, Any]]] = {
     "discourse": (Discourse, {"url": "https://forum.example/"}),
@@ -258,7 +260,8 @@ def test_a_post_that_moved_is_not_deleted() -> None:
     }
     answers: dict[str, tuple[int, object]] = {
         "/posts.json": (200, page), "/t/7.json": (200, {"title": "T", "post_stream": {"posts": [], "stream": [4]}}),
-        "/t/7/posts.json": (200, {"post_stream": {"posts": []}}), "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
+        "/t/7/posts.json": (200, {"post_stream": {"posts": [{**moved, "id": 4, "topic_id": 7}]}}),
+        "/posts/5.json": (200, moved), "/posts/6.json": (404, {"errors": ["no"]}),
         "/t/9.json": (404, {"errors": ["no"]}), "/posts/10.json": (410, {}),
         "/t/11.json": (200, {"post_stream": {"posts": [], "stream": []}}),
     }  # fmt: skip
@@ -271,7 +274,8 @@ def test_a_post_that_moved_is_not_deleted() -> None:
     spider = make("discourse", recent=recent)
     found = walk(spider, fetch)
     assert {post.native_id for post in found if isinstance(post, Gone)} == {"6", "10"}
-    assert [(post.native_id, post.thread_id) for post in found if isinstance(post, Post)] == [("5", "8")]
+    posts = [(post.native_id, post.thread_id, post.title) for post in found if isinstance(post, Post)]
+    assert sorted(posts) == [("4", "7", "T"), ("5", "8", None)]  # a page of later posts does not tell the topic's title
     assert sum(spider.rejections.values()) == 1  # topic 11, whose list is empty: nothing is believed of it
 
 
@@ -289,12 +293,33 @@ def test_posts_that_were_imported_with_old_dates() -> None:
     assert spider.next_cursor == {"url": "https://forum.example", "post_id": 23, "until": "2025-01-31T12:00:00Z"}
 
 
+def test_an_old_date_does_not_end_the_first_crawl() -> None:
+    """Of posts that were moved the first gets a new id and keeps its old date: the newer ones below it are read all the same."""
+    posts = [{**POST, "id": 90}, {**POST, "id": 80, "created_at": "2020-01-01T00:00:00Z"}, {**POST, "id": 70}]
+    pages = {"": posts[:2], "before=80": posts[2:], "before=70": [{**POST, "id": 60, "created_at": "2020-01-01T00:00:00Z"}]}
+
+    def fetch(url: str) -> tuple[int, bytes]:
+        return 200, json.dumps({"latest_posts": pages[urlsplit(url).query]}).encode()
+
+    assert [post.native_id for post in walk(make("discourse"), fetch)] == ["90", "80", "70", "60"]
+
+
 def test_another_address_begins_anew() -> None:
     """A cursor of another forum's ids is not used when the source's address changes."""
     cursor = {"url": "https://old.example", "post_id": 10**6, "until": "2025-01-31T11:00:00Z"}
     spider = make("discourse", cursor=cursor)
     begin(spider)
     assert spider.known_id == 0 and spider.floor == NOW - dt.timedelta(days=7)
+
+
+def test_a_list_of_one_may_be_written_without_brackets() -> None:
+    """`urls: https://...` is a list of one; what is no list, or holds what is wrong, is told once and in plain words."""
+    spider = reading.make(Feed, {"urls": "https://feeds.example/all"})
+    assert spider.options.urls == ("https://feeds.example/all",)
+    for urls, words in ((5, "urls is wrong: it should be a list"), ("feeds.example", "urls.0 is wrong: write an address that begins with")):
+        with pytest.raises(CrawlError) as wrong:
+            reading.make(Feed, {"urls": urls})
+        assert str(wrong.value).startswith(f"sources.s.options.{words}") and "; " not in str(wrong.value)
 
 
 # ---- feeds -----------------------------------------------------------------------------------------------------------
@@ -404,6 +429,35 @@ def test_not_modified_is_believed_for_a_day() -> None:
         assert later.covered == (NOW, later.now)
 
 
+@pytest.mark.parametrize(
+    ("title", "body", "text", "thread"),
+    [
+        ("Software: OpenAI", "<p>Mine.</p>", "Software: OpenAI\n\nMine.", "Software: OpenAI"),
+        ("[ai] Re: Morale", "<p>Mine.</p>", "Mine.", "[ai] Morale"),
+        ("General • Re: Morale", "<p>Mine.</p><p>Statistics: Posted by <a href='/u'>Ann</a> — 30 Jan</p><hr />", "Mine.", "Morale"),
+        ("General • Morale", "Mine — all<hr />", "Morale\n\nMine — all", "Morale"),
+        ("Morale", "<div class='md'><p>Mine.</p></div> &#32; submitted by &#32; <a href='/user/ann'> /u/ann </a> <a href='/x'>[link]</a>",
+         "Morale\n\nMine.", "Morale"),
+        ("/u/ann on Morale", "<p>Mine.</p>", "Mine.", None),
+        ("Morale", "submitted by <a href='https://l.example/u/ann'>ann</a> to <a href='https://l.example/c/ai'>ai</a><br>2 points | "
+         "<a href='https://l.example/post/1'>3 comments</a><br><a href='https://n.example'>https://n.example</a><p>Mine.</p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p><small>5 posts - 3 participants</small></p>\n<p><a href='/t/1'>Read full topic</a></p>",
+         "Morale\n\nMine.", "Morale"),
+        ("Morale", "<p>Mine.</p><p>The post <a href='/p'>Morale</a> appeared first on <a href='/'>B</a>.</p>", "Morale\n\nMine.", "Morale"),
+    ],
+)  # fmt: skip
+def test_what_software_writes_into_an_entry(title: str, body: str, text: str, thread: str | None) -> None:
+    """Names, dates and counts that phpBB, Reddit, Lemmy, Discourse and WordPress put around the author's words are not theirs."""
+    feed = f"""<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>urn:5</id><link href="https://f.example/viewtopic.php?p=5#p5"/>
+      <title>{title}</title><category term="General" label="General"/><content type="html"><![CDATA[{body}]]></content></entry></feed>"""
+    spider = make("feed")
+    request = begin(spider)[0]
+    (post,) = posts_of(read(request, answer(request, feed.encode())))
+    assert (post.text, post.title) == (text, thread)
+    assert "viewtopic" not in (post.thread_id or "")  # phpBB gives each post a page of its own: that is no thread
+
+
 def test_an_empty_feed_is_fine() -> None:
     """No entries is an answer too."""
     spider = make("feed")
@@ -496,6 +550,8 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ('<aside class="quote no-group"><blockquote>Theirs</blockquote></aside><p>Mine</p>', "Mine"),
         ('<p>Before</p><aside class="onebox allowlistedgeneric">A preview</aside> after', "Before\n\nafter"),
         ("<blockquote>Outer <blockquote>inner</blockquote></blockquote>tail stays", "tail stays"),
+        ('Good<img class="smilies" src="s" alt=":)"> work<img class="emoji" alt="🎉">队<img src="cat.png" alt="A cat">', "Good:) work🎉队"),
+        ('Good <i class="tw tw-heart" title=":heart:"></i>', "Good :heart:"),
         ("Use <code>pip</code><pre>pip install x</pre>", "Use pip"),
         ("&gt; theirs\n\nmine\n&gt;theirs too\n>> and this", "mine"),
         (">50 % of us left >_<", ">50 % of us left >_<"),
@@ -506,6 +562,11 @@ def test_a_feed_that_is_cut_or_garbled(cut: int, at: int, byte: int, page: str) 
         ("<script>alert(1)</script><style>p{}</style><!-- no -->Yes", "Yes"),
         ("a < b & c > d", "a < b & c > d"),
         ("團隊 <b>很好</b>，是嗎", "團隊 很好，是嗎"),
+        ('See<a class="lightbox"><img alt="chart"><div class="meta"><span class="filename">chart</span><span>9 KB</span></div></a>', "See"),
+        ('Mine<details class="elided"><summary>···</summary>On Monday Ann wrote: theirs</details>', "Mine"),
+        ('<div class="poll"><ul><li>Stay</li></ul><div class="poll-info">0 voters</div></div>', "Stay"),
+        ('Paid<img class="emoji" title=":tada:" alt="🎉"><img src="x.png" alt="photo">!', "Paid🎉!"),
+        ('<img src="s.gif" class="smilies" alt=":-)" title="Smile"> so', ":-) so"),
         ("", ""),
         ("<blockquote>All quoted</blockquote>", ""),
     ],

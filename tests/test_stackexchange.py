@@ -261,7 +261,7 @@ def test_an_api_that_gives_the_same_page_for_ever_ends() -> None:
 
 
 def test_posts_that_a_whole_answer_leaves_out_are_gone() -> None:
-    """Stored posts are looked up a hundred at a time; missing ones are gone, comments come with the words that they have now."""
+    """Stored posts are looked up a hundred at a time; missing ones are gone, the others come with the words that they have now."""
     there = [question(n, ago=999) for n in range(1, 150)]
     recent = [(f"workplace/{n}", f"workplace/{n}", OLD) for n in range(1, 161)]
     recent += [("workplace/c1", "workplace/1", OLD), ("workplace/c2", "workplace/1", OLD), ("other/3", "", OLD), ("odd", "", OLD)]
@@ -269,9 +269,11 @@ def test_posts_that_a_whole_answer_leaves_out_are_gone() -> None:
     spider = make(recent=recent)
     found = walk(spider, api.fetch)
     assert {post.native_id for post in found if isinstance(post, Gone)} == {f"workplace/{n}" for n in range(150, 161)} | {"workplace/c2"}
-    [post] = [post for post in found if isinstance(post, Post)]
+    *questions, post = [post for post in found if isinstance(post, Post)]
+    assert [post.native_id for post in questions] == [f"workplace/{n}" for n in range(1, 150)]
     assert (post.native_id, post.text, post.thread_id) == ("workplace/c1", "In other words.", "workplace/1")
-    assert [re.sub(r"/.*", "", method) for method in api.asked] == ["questions", "answers", "comments", "posts", "posts", "comments"]
+    again = ["questions", "questions", "comments"]
+    assert [re.sub(r"/.*", "", method) for method in api.asked] == ["questions", "answers", "comments", *again]
     limited = make({"refresh_limit": 1}, recent=recent)
     assert len([post for post in walk(limited, api.fetch) if isinstance(post, Gone)]) == 0
 
@@ -280,10 +282,10 @@ def test_posts_that_a_whole_answer_leaves_out_are_gone() -> None:
     "page",
     [
         {"items": [], "has_more": False},  # twenty posts at once are not all deleted
-        {"items": [{"post_id": 1}], "has_more": True},
-        {"items": [{"post_id": 1}, {"post_id": None}], "has_more": False},
-        {"items": [{"post_id": 1}, "x"], "has_more": False},
-        {"items": [{"post_id": 77}], "has_more": False},
+        {"items": [{"answer_id": 1}], "has_more": True},
+        {"items": [{"answer_id": 1}, {"answer_id": None}], "has_more": False},
+        {"items": [{"answer_id": 1}, "x"], "has_more": False},
+        {"items": [{"answer_id": 77}], "has_more": False},
         {"items": None},
         {"error_id": 500, "error_name": "internal_error"},
     ],
@@ -291,7 +293,7 @@ def test_posts_that_a_whole_answer_leaves_out_are_gone() -> None:
 def test_an_answer_that_is_not_whole_deletes_nothing(page: dict[str, Any]) -> None:
     """None of them, a part of them, others than asked, or an error: counted, and nobody's words are removed."""
     spider = make(recent=[(f"workplace/{n}", "", OLD) for n in range(1, 21)])
-    found = walk(spider, lambda url: (200, json.dumps(page if "/posts/" in url else {"items": [], "has_more": False}).encode()))
+    found = walk(spider, lambda url: (200, json.dumps(page if "/answers/" in url else {"items": [], "has_more": False}).encode()))
     assert found == [] and spider.covered and not spider.failures and sum(spider.rejections.values()) == 1
 
 
@@ -373,10 +375,10 @@ def test_a_broken_item_costs_only_itself(fresh_store: Store, data: st.DataObject
     """Whatever posts hold, nothing is raised, the asking ends, the sound ones come, and all that comes can be stored."""
     bodies = {
         "questions": data.draw(mutated([question(1), question(2)])), "answers": data.draw(mutated([reply(3, 1), reply(4, 2)])),
-        "comments": data.draw(mutated([comment(5, 3), comment(6, 1)])), "posts": data.draw(mutated([{"post_id": 7}, {"post_id": 8}])),
+        "comments": data.draw(mutated([comment(5, 3), comment(6, 1)])),
     }  # fmt: skip
     sound = {"questions": question(11, body="Sound question."), "answers": reply(12, 11, body="Sound answer."),
-             "comments": comment(13, 12, body="Sound comment."), "posts": {"post_id": 9}}  # fmt: skip
+             "comments": comment(13, 12, body="Sound comment.")}  # fmt: skip
     for method, item in sound.items():
         bodies[method].insert(at, item)
     requests = []
@@ -426,12 +428,12 @@ def test_crawls_over_http(tmp_path: Path) -> None:
         del api.items[1]
         api.items.append(comment(5, 1, ago=-1))
         api.wrapper = {"quota_remaining": 100, "backoff": 1}
-        site.answers |= dict.fromkeys(("/2.3/posts/2;3", "/2.3/comments/4"), page)
+        site.answers |= dict.fromkeys(("/2.3/questions/2", "/2.3/answers/3", "/2.3/comments/4"), page)
         second = crawl(tmp_path, "stackexchange", given, now="2025-01-31T14:00:00Z")
         assert (second["finish_reason"], second["message"]) == ("finished", "")
-        assert second["counts"] == {"new": 1, "changed": 1, "unchanged": 1, "deleted": 1}
+        assert second["counts"] == {"new": 1, "changed": 1, "unchanged": 2, "deleted": 1}
         times = [moment for moment, path, _ in site.requests if path.startswith("/2.3/")]
-        assert times[1] - times[0] >= 1 and len(times) == 5
+        assert times[1] - times[0] >= 1 and len(times) == 6
 
         site.requests.clear()
         api.wrapper = {"quota_remaining": 0}

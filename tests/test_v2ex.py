@@ -21,6 +21,7 @@ from monitor.store import Store
 from spiders.v2ex import V2ex
 
 BASE = "https://v2ex.example"
+SITE = "https://www.v2ex.com"  # as the site calls itself, wherever it is asked
 STAMP = int(NOW.timestamp())
 HOUR = 3600
 
@@ -34,7 +35,7 @@ def topic(number: int, *, ago: float = 2, **fields: Any) -> dict[str, Any]:
     created = STAMP - int(ago * HOUR)
     return {
         "id": number, "title": f"话题 {number}", "content": "不看", "content_rendered": f"<p>正文 {number}</p>", "replies": 0, "deleted": 0,
-        "member": {"id": 7, "username": "someone"}, "node": {"name": "openai"}, "url": f"https://www.v2ex.com/t/{number}",
+        "member": {"id": 7, "username": "someone"}, "node": {"name": "openai"}, "url": f"{SITE}/t/{number}",
         "created": created, "last_modified": created, "last_touched": created, **fields,
     }  # fmt: skip
 
@@ -120,20 +121,20 @@ def test_every_field_of_topic_and_reply(token: str) -> None:
     found = walk(spider, Forum([opening], {5: answers}).fetch)
     assert as_rows(found) == [
         {
-            "native_id": "t5", "url": f"{BASE}/t/5", "text": "GenAI & 我们\n\n团队 很好\n\n补充", "title": "GenAI & 我们",
+            "native_id": "t5", "url": f"{SITE}/t/5", "text": "GenAI & 我们\n\n团队 很好\n\n补充", "title": "GenAI & 我们",
             "posted_at": "2025-01-31T10:00:00+00:00", "edited_at": "2025-01-31T11:00:00+00:00", "thread_id": "t5",
             "author_key": "key of someone", "date_origin": "site",
         },
         {
-            "native_id": "r5", "url": f"{BASE}/t/5#r_5", "text": "真的吗", "title": "GenAI & 我们", "thread_id": "t5", "parent_id": "t5",
+            "native_id": "r5", "url": f"{SITE}/t/5#r_5", "text": "真的吗", "title": "GenAI & 我们", "thread_id": "t5", "parent_id": "t5",
             "posted_at": "2025-01-31T11:00:00+00:00", "author_key": "key of other", "date_origin": "site",
         },
         {
-            "native_id": "r6", "url": f"{BASE}/t/5#r_6", "text": "@someone 同意\n是", "title": "GenAI & 我们", "thread_id": "t5",
+            "native_id": "r6", "url": f"{SITE}/t/5#r_6", "text": "@someone 同意\n是", "title": "GenAI & 我们", "thread_id": "t5",
             "parent_id": "t5", "posted_at": "2025-01-31T11:00:00+00:00", "author_key": "key of other", "date_origin": "site",
         },
         {
-            "native_id": "r8", "url": f"{BASE}/t/5#r_8", "text": "回复 8", "title": "GenAI & 我们", "thread_id": "t5", "parent_id": "t5",
+            "native_id": "r8", "url": f"{SITE}/t/5#r_8", "text": "回复 8", "title": "GenAI & 我们", "thread_id": "t5", "parent_id": "t5",
             "posted_at": "2025-01-31T11:00:00+00:00", "date_origin": "site",
         },
     ]  # fmt: skip
@@ -167,7 +168,7 @@ def test_recorded_topics() -> None:
     made = read(request, answer(request, body))
     [post] = posts_of(made)
     assert isinstance(post, Post)
-    assert (post.native_id, post.url, post.thread_id) == ("t574429", f"{BASE}/t/574429", "t574429")
+    assert (post.native_id, post.url, post.thread_id) == ("t574429", f"{SITE}/t/574429", "t574429")
     assert post.text.startswith("30 岁大龄剩女日常吐槽\n\n最近看到好多") and post.author_key == "key of fyy5520"
     assert post.posted_at == dt.datetime(2019, 6, 16, 6, 6, 12, tzinfo=dt.UTC) and post.edited_at is None
     assert made[-1].url == f"{BASE}/api/replies/show.json?topic_id=574429&page=1"

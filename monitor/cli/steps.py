@@ -57,9 +57,10 @@ def init(path: Path, contact: str, force: bool) -> None:
 def check(ctx: click.Context) -> None:
     """Read config.yaml and report every problem at once: where, what is wrong, what to write instead."""
     from monitor.config import warnings
+    from monitor.sources import wrong_options
 
     config = loaded(ctx, quiet=True)
-    problems = [*ctx.meta[PROBLEMS], *_target_problems(config)]
+    problems = [*ctx.meta[PROBLEMS], *wrong_options(config), *_target_problems(config)]
     for text in warnings(config):
         click.echo(f"Note: {text}")
     if problems:
