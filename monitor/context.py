@@ -16,6 +16,7 @@ from statistics import fmean, median
 
 from monitor.records import ALL, DailyTrend
 from monitor.rules import ENOUGH_DAYS
+from monitor.rules.drop import DAYS_DF, DAYS_SD
 
 WEEKS = 4
 """Trailing weeks that a level is taken from."""
@@ -28,9 +29,6 @@ HISTORY = dt.timedelta(days=366)
 
 LEAST_DAYS = 3
 """Days with figures that a level lasts at least: one odd day is none."""
-
-_DAYS_DF, _DAYS_SD = 10, 0.1
-"""What is held of the day-to-day standard deviation before any day is known, as in rules/drop.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,9 @@ def usual(days: Iterable[DailyTrend], day: dt.date) -> Usual | None:
     if len(recent) < ENOUGH_DAYS:
         return None
     first = min(known)
-    level = sum(one.authors * (one.mean or 0.0) for one in recent) / sum(one.authors for one in recent)
     effects = _rhythm(_told(known, day, 7 * RHYTHM_WEEKS)) if first <= day - dt.timedelta(days=7 * RHYTHM_WEEKS) else {}
+    level = sum(one.authors * ((one.mean or 0.0) - effects.get(one.day.weekday(), 0.0)) for one in recent)
+    level /= sum(one.authors for one in recent)
     step, length = (7, 7 * RHYTHM_WEEKS) if effects else (1, min(7 * WEEKS, (day - first).days))
     past = (day - dt.timedelta(days=n) for n in range(step, length + 1, step))
     authors = median(known[one].authors if one in known else 0 for one in past)
@@ -134,11 +133,11 @@ def _day_to_day(means: Sequence[float], variances: Sequence[float]) -> float:
     """The variance by which days differ beyond who speaks, from differences of neighbours, which few changes of level touch.
 
     Half the median squared difference, over the median of chi-square with one degree of freedom, less what sampling adds;
-    shrunk toward _DAYS_SD squared as rules/drop.py does.
+    shrunk toward DAYS_SD squared as rules/drop.py does.
     """
     squares = [(after - before) ** 2 for before, after in itertools.pairwise(means)]
     found = max(0.0, median(squares) / 0.4549 / 2 - fmean(variances))
-    return (len(squares) * found + _DAYS_DF * _DAYS_SD**2) / (len(squares) + _DAYS_DF)
+    return (len(squares) * found + DAYS_DF * DAYS_SD**2) / (len(squares) + DAYS_DF)
 
 
 def pelt(values: Sequence[float], weights: Sequence[float], price: float, least: int) -> list[int]:

@@ -10,9 +10,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, variance
 from typing import NamedTuple
 
+from monitor.rules.drop import DAYS_DF, DAYS_SD
 from monitor.rules.statistics import PRIOR_DF, PRIOR_SD, degrees, t_quantile
 from monitor.store import Spoken
 
@@ -96,33 +97,53 @@ def kitagawa(before: Mapping[str, tuple[float, float]], now: Mapping[str, tuple[
 
 
 def difference(now: Sequence[Spoken], before: Sequence[Spoken]) -> Difference:
-    """The means of two sets of posts, neither empty. The interval is that of who speaks, not of how days differ anyhow.
+    """The means of two sets of posts, neither empty. The interval is that of who speaks, and of how days differ anyhow.
 
-    Degrees of freedom of the sum of two errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
+    Degrees of freedom of the sum of the errors: Satterthwaite, Biometrics Bulletin 2 (1946) 110.
     """
     (mean, error, df), (old, old_error, old_df) = (_mean(posts) for posts in (now, before))
-    variance = error + old_error
-    reach = t_quantile(0.975, variance**2 / (error**2 / df + old_error**2 / old_df)) * math.sqrt(variance)
+    moods, moods_df = _day_to_day(before)
+    days = moods * (_squares(now) + _squares(before))
+    whole = error + old_error + days
+    freedom = whole**2 / (error**2 / df + old_error**2 / old_df + days**2 / moods_df)
+    reach = t_quantile(0.975, freedom) * math.sqrt(whole)
     return Difference(mean, old, mean - old, mean - old - reach, mean - old + reach)
 
 
 def _mean(posts: Sequence[Spoken]) -> tuple[float, float, int]:
     """The mean, the variance of that mean, and its degrees of freedom.
 
-    What one person says on several days is alike, and so is what several say in one thread: the variance is that of a
-    ratio of sums over people, or over threads where it is larger (Cochran, Sampling Techniques, 3rd edition, section 9A.5). Over
-    people it is shrunk as statistics.voice_variance is, and the same where each of them speaks on one day.
+    What one person says is alike on all days, and so is what several say in one thread: the variance is that of a ratio
+    of sums, clustered both ways (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29 (2011) 238), and never less than that over
+    people, shrunk as statistics.voice_variance is, and the same where each of them speaks on one day.
     """
     weights = list(weighed(posts))
     whole = math.fsum(weight for _, weight in weights)
     mean = math.fsum(weight * post.value for post, weight in weights) / whole
-    people, threads = (_clusters(weights, mean, key) for key in (voice, thread))
+    people, threads, both = (_clusters(weights, mean, key) for key in (voice, thread, lambda post: f"{post.voice} {post.thread}"))
     prior = PRIOR_DF * PRIOR_SD**2 * fmean(weight**2 for weight, _ in people)
-    found = [((math.fsum(error**2 for _, error in people) + prior) * len(people) / degrees(len(people)), degrees(len(people)))]
-    if len(threads) > 1:
-        found.append((math.fsum(error**2 for _, error in threads) * len(threads) / (len(threads) - 1), degrees(len(threads))))
-    square, df = max(found)
-    return mean, square / whole**2, df
+    square = (math.fsum(error**2 for _, error in people) + prior) * len(people) / degrees(len(people))
+    more = math.fsum(error**2 for _, error in threads) - math.fsum(error**2 for _, error in both)
+    if len(threads) > 1 and more > 0:
+        return mean, (square + more * len(threads) / (len(threads) - 1)) / whole**2, degrees(min(len(people), len(threads)))
+    return mean, square / whole**2, degrees(len(people))
+
+
+def _day_to_day(posts: Sequence[Spoken]) -> tuple[float, int]:
+    """The variance by which days differ beyond who speaks, and its degrees of freedom; shrunk as rules/drop.py does."""
+    of_day: dict[str, list[Spoken]] = defaultdict(list)
+    for post in posts:
+        of_day[post.day].append(post)
+    days = [_mean(day) for day in of_day.values()]
+    known = len(days) - 1
+    found = max(0.0, variance([mean for mean, *_ in days]) - fmean(error for _, error, _ in days)) if known else 0.0
+    return (known * found + DAYS_DF * DAYS_SD**2) / (known + DAYS_DF), known + DAYS_DF
+
+
+def _squares(posts: Sequence[Spoken]) -> float:
+    """The sum of the squared shares of days: one by their number where all weigh the same."""
+    people = Counter(day for day, _ in {(post.day, post.voice) for post in posts})
+    return math.fsum(count**2 for count in people.values()) / people.total() ** 2
 
 
 def _clusters(weights: Sequence[tuple[Spoken, float]], mean: float, key: Key) -> list[tuple[float, float]]:

@@ -280,7 +280,7 @@ def test_message_and_store_say_the_same(fallen: Store) -> None:
     alert(fallen, CONFIG, now=dt.datetime.combine(day(NOW + 1), dt.time(6), dt.UTC))
     why = fallen.rows("SELECT why FROM v_alerts")[0]["why"]
     assert why.startswith(
-        "Against 2025-01-01 to 2025-01-28 the mean of 12 people on 2025-01-29 moved by -0.80 (95 % interval -1.01 to -0.59)"
+        "Against 2025-01-01 to 2025-01-28 the mean of 12 people on 2025-01-29 moved by -0.80 (95 % interval -1.03 to -0.57)"
     )
     assert "all of it in forum. It holds without the person, and without the thread, that counts most in it." in why
     terms = re.search(r"Words heard more than before: (.*)\.$", why)

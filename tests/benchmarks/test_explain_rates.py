@@ -117,7 +117,8 @@ def test_intervals_of_a_change(mood: float) -> None:
         for _ in range(tries):
             before = [post for n in range(28) for post in day_of(draw, n, voices, 0.1, mood)]
             now = day_of(draw, 28, voices, -0.1, mood)
-            held += bool(now) and (lambda found: found.low <= -0.2 <= found.high)(difference(now, before))
+            found = difference(now, before) if now else None
+            held += found is not None and found.low <= -0.2 <= found.high
         print(f"\n{voices} voices, day mood {mood}: {wilson(held, tries)}", end="")
 
 
