@@ -15,6 +15,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from monitor import explain, rules, stopped
 from monitor.config import Config, Rule
@@ -224,13 +225,17 @@ def _histories(
 
 
 def _step(store: Store, config: Config, key: Key, rule: Rule, state: State, event: Event | None, verdict: Verdict) -> Step:
-    """The row to be stored, with the figures and the posts of an alert that begins."""
+    """The row to be stored, with the figures and the posts of an alert that begins, and what moved it."""
     step = Step(key[0], rule.type, key[1], key[2], store.model, state.name, state.since, state.checked_day, state.streak, event)
     if event is None or event[1] != "firing":
         return step
     figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
     posts = store.evidence(key[1], key[2], store.model, state.since, event[2])
-    return replace(step, figures=figures, evidence=explain.representative(posts, rule.type, config.notify.link_posts))
+    said = store.spoken(key[1], store.model, state.since - dt.timedelta(days=rule.baseline_days), event[2])
+    found = explain.explain(said, partial(store.wordings, key[1]), since=state.since, min_authors=config.privacy.min_authors, source=key[2])
+    kind = "rise" if rule.type == "shift" and rule.direction == "up" else rule.type
+    chosen = explain.representative(posts, kind, config.notify.link_posts)
+    return replace(step, figures=figures, evidence=chosen, why=explain.sentences(found, kind))
 
 
 def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: Config, today: dt.date) -> list[Step]:

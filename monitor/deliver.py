@@ -66,7 +66,7 @@ class Delivered:
 
 
 def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config: Config) -> Message:
-    """The message on an event: what moved, from what to what, how sure that is, why it fired, the posts that show it.
+    """The message on an event: what moved, from what to what, how sure that is, why it fired, what moved it, the posts that show it.
 
     `event` and `posts` are those of a `Due`. The figures stand in the rule's own sentence and are not said again.
     """
@@ -76,7 +76,9 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
     lines = [f"{subject}{_where(event)}, {_date(event['event_day'])} (days are UTC)", "", event["event_reason"]]
     if over:
         lines += ["", f"It began on {_date(event['day'])}: {event['reason']}"]
-    elif posts:
+    elif event["why"]:
+        lines += ["", event["why"]]
+    if posts and not over:
         lines += ["", "Posts that show it:"]
         for number, post in enumerate(posts, 1):
             told = [post["label"], post["source"], f"{_date(post['posted_at'][:10])}, {post['posted_at'][11:16]} UTC"]

@@ -63,6 +63,13 @@ def m007_effective_voices(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m008_why(db: Database) -> None:
+    """What moved the figure of an alert, in the sentences that its message says."""
+    for statement in _WHY:
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -261,6 +268,16 @@ _EFFECTIVE = (
         ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
 )
 
+_WHY = (
+    """ALTER TABLE alerts ADD COLUMN why TEXT""",
+    """DROP VIEW v_alerts""",
+    """CREATE VIEW v_alerts AS
+        SELECT a.id, a.rule, a.type, a.team, a.source, a.state, a.day, a.fired_at, a.resolved_day, a.resolved_at, a.value, a.before,
+            a.threshold, a.low, a.high, a.authors, a.posts, a.reason,
+            count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent, a.why
+        FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
@@ -423,6 +440,7 @@ COLUMNS: dict[str, str] = {
     "v_alerts.value": "what the rule judged, in its own unit",
     "meta.value": "the fact",
     "verdict": "what follows from it, in words",
+    "why": "what moved the figure, in sentences; NULL: nothing that could be told of enough people",
     "variance": "variance of one voice's value",
     "effective": "independent voices that are as much evidence as `authors`, since those of one thread have something in common",
 }

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from monitor import trend
+from monitor import context, trend
 from monitor.config import Config
 from monitor.privacy import turns
 from monitor.records import ALL, DailyTrend
@@ -119,31 +119,72 @@ def _mean(value: float | None, missing: str = "insufficient") -> Text:
 
 
 def team_days(store: Store, config: Config, team: str, day: dt.date, days: int = 28) -> list[dict[str, Any]]:
-    """The last `days` days of a team, all sources, newest first, with coverage; days without a post have no row."""
-    since = (day - dt.timedelta(days=days - 1)).isoformat()
-    return store.daily(team, since, day.isoformat())
+    """The last `days` days of a team, all sources, newest first, with coverage and context; days without a post have no row.
+
+    `share_of_voice` in [0, 1] is among the configured teams, `usual` the mean and `usual_authors` the people a day that were
+    usual then. `change_point` is how far the level moved on the first day of a new one, else None (monitor/context.py).
+    """
+    known = [row for row in store.trends(source=ALL, model=store.model, since=day - context.HISTORY) if row.day <= day]
+    series = [row for row in known if row.team == team]
+    shares = context.shares_of_voice(known, [each.id for each in config.teams])
+    points = {point.day: point.after - point.before for point in context.change_points(series)}
+    rows = []
+    for row in store.daily(team, (day - dt.timedelta(days=days - 1)).isoformat(), day.isoformat()):
+        on = dt.date.fromisoformat(row["day"])
+        usual = context.usual(series, on)
+        rows.append(
+            {
+                **row,
+                "share_of_voice": shares.get((on, team)),
+                "usual": usual.mean if usual else None,
+                "usual_authors": usual.authors if usual else None,
+                "change_point": points.get(on),
+            }
+        )
+    return rows
 
 
 def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping[str, Any]]) -> Any:
     """`team_days` as a table, with the team's alerts below it."""
     team = config.team(team_id)
     table = Table(title=f"{team.name if team else team_id}, all sources, days in UTC", title_justify="left", header_style="bold")
-    for header in ("day", "mean", "95 % interval", "people", "posts", "threads", "negative", "neutral", "positive", "coverage"):
+    for header in (
+        "day",
+        "mean",
+        "95 % interval",
+        "people",
+        "posts",
+        "threads",
+        "negative",
+        "neutral",
+        "positive",
+        "usual",
+        "of voice",
+        "coverage",
+    ):
         table.add_column(header, justify="left" if header == "day" else "right", no_wrap=True)
     for row in days:
         known = row["mean"] is not None
         shares = [f"{row[name]:.0%}" if known else "" for name in ("negative_share", "neutral_share", "positive_share")]
         interval = f"{row['low']:+z.2f} to {row['high']:+z.2f}" if known else ""
-        coverage = "" if row["coverage"] is None else f"{row['coverage']:.0%}"
+        context_of = ("" if row[name] is None else f"{row[name]:.0%}" for name in ("share_of_voice", "coverage"))
         table.add_row(
-            row["day"], _mean(row["mean"]), interval, str(row["authors"]), str(row["posts"]), str(row["threads"]), *shares, coverage
-        )
+            row["day"], _mean(row["mean"]), interval, str(row["authors"]), str(row["posts"]), str(row["threads"]), *shares,
+            _mean(row["usual"], missing=""), *context_of,
+        )  # fmt: skip
     parts: list[Any] = [table]
+    parts += [
+        Text(f"From {row['day']} on the level is another than before, by {row['change_point']:+z.2f}.")
+        for row in days
+        if row["change_point"] is not None
+    ]
     for alert in store.team_alerts(team_id):
         over = f", over since {alert['resolved_day']}" if alert["resolved_day"] else ""
         parts.append(
             Text(f"{alert['state']}: {alert['rule']} on {alert['day']}{over}. {alert['reason']}", style="" if over else "bold red")
         )
+        if alert["why"]:
+            parts.append(Text(alert["why"], style="dim"))
     return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
 
 

@@ -22,7 +22,7 @@ VIEWS = {
     "v_posts": "id source native_id url thread_id parent_id title text language posted_at date_origin edited_at fetched_at kind "
     "team model negative neutral positive value label corrected read_by",
     "v_alerts": "id rule type team source state day fired_at resolved_day resolved_at value before threshold low high authors posts "
-    "reason sent unsent",
+    "reason sent unsent why",
     "v_corrections": "id source native_id url posted_at language team label note corrected_at lapsed model model_label model_value",
 }
 """What is written against the views by people and pages. Append; never rename, reorder or remove."""

@@ -75,7 +75,7 @@ def _stop_with_daemon() -> None:
 for _command in (
     steps.demo, steps.init, steps.check, steps.doctor,
     steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
-    reading.show, reading.posts, reading.query, sources.sources,
+    reading.show, reading.explain, reading.posts, reading.query, sources.sources,
     judging.score, judging.correct, judging.corrections, judging.evaluate,
     forgetting.forget,
 ):  # fmt: skip

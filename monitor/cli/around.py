@@ -103,10 +103,15 @@ def emit(rows: Sequence[Mapping[str, Any]], form: str | None, table: Callable[[]
             writer.writeheader()
             writer.writerows(rows)
     else:
-        from rich.console import Console
+        printed(table())
 
-        # A pipe has no width: wide enough that nothing is cut there.
-        Console(width=None if sys.stdout.isatty() else 150, soft_wrap=not sys.stdout.isatty()).print(table())
+
+def printed(shown: Any) -> None:
+    """Print what rich can lay out."""
+    from rich.console import Console
+
+    # A pipe has no width: wide enough that nothing is cut there.
+    Console(width=None if sys.stdout.isatty() else 150, soft_wrap=not sys.stdout.isatty()).print(shown)
 
 
 def unwritable(file: Path, error: OSError) -> InputError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, team_id
+from monitor.cli.around import emit, loaded, output, printed, team_id
 from monitor.errors import InputError
 
 
@@ -23,9 +24,7 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
     from monitor.store import Store
 
     config = loaded(ctx, quiet=form is not None)
-    on = day.date() if day else clock.now().date()
-    if not 1980 <= on.year <= 9000:
-        raise InputError(f"--day {on} is no day on which a forum could have been read")
+    on = _on(day)
     with Store(config.database, read_only=True) as store:
         if attention:
             counts = tables.attention(store, config, on, team_id(config, team), days=28) if team else tables.attention(store, config, on)
@@ -36,6 +35,33 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
         else:
             days = tables.team_days(store, config, team_id(config, team), on)
             emit(days, form, lambda: tables.team_view(store, config, team_id(config, team), days))
+
+
+def _on(day: dt.datetime | None) -> dt.date:
+    """The day that --day names, else today."""
+    on = day.date() if day else clock.now().date()
+    if not 1980 <= on.year <= 9000:
+        raise InputError(f"--day {on} is no day on which a forum could have been read")
+    return on
+
+
+@click.command()
+@click.argument("team")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to explain (UTC); today by default.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def explain(ctx: click.Context, team: str, day: dt.datetime | None, as_json: bool) -> None:
+    """What moved the figure of TEAM on a day: sources, mood or mix, threads, words, posts, and whether it hangs on one person or thread."""
+    from monitor import explained
+    from monitor.store import Store
+
+    config = loaded(ctx, quiet=as_json)
+    with Store(config.database, read_only=True) as store:
+        told = explained.explained(store, config, team_id(config, team), _on(day))
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+    else:
+        printed(explained.explained_view(told))
 
 
 @click.command()

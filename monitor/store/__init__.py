@@ -17,16 +17,17 @@ from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.runs import KEEP_RUNS, Runs, Standing
 from monitor.store.spending import Spending
+from monitor.store.spoken import Speaking, Spoken
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "SiteFile", "Standing", "Step", "Store",
-    "Unread", "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "SiteFile", "Spoken", "Standing", "Step",
+    "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Alerts, Corrections, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Alerts, Corrections, Speaking, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

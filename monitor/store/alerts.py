@@ -32,6 +32,8 @@ class Step:
     figures: Mapping[str, float | int | str | None] | None = None
     """value, before, threshold, low, high, authors, posts of the alert that begins with this step."""
     evidence: Sequence[int] = ()
+    why: str | None = None
+    """What moved the figure, in plain sentences (monitor/explain.py), of the alert that begins with this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,9 @@ class Alerts(Connection):
         figures = step.figures or {}
         alert_id = connection.execute(
             """INSERT INTO alerts (rule, type, team, source, model, state, day, fired_at, value, "before", threshold, low, high,
-                authors, posts, reason) VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                authors, posts, reason, why) VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (step.rule, step.type, step.team, step.source, step.model, day.isoformat(), to_text(at),
-             *(figures.get(name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")), reason),
+             *(figures.get(name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")), reason, step.why),
         ).lastrowid  # fmt: skip
         connection.executemany("INSERT INTO alert_posts VALUES (?, ?, ?)", [(alert_id, n, post) for n, post in enumerate(step.evidence)])
         return int(alert_id or 0)
