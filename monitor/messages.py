@@ -69,12 +69,12 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
     """The message on an event: what moved, from what to what, how sure that is, why it fired, the posts that show it.
 
     `event` and `posts` are those of a `Due`, `trend` the days of its chart. The figures stand in the rule's own sentence and are
-    not said again.
+    not said again; the end of an alert shows no posts.
     """
     key = _key(event, "event_id", "at")
     opened = _key(event, "opened_id", "opened_at")
-    quoted = [_quoted(post, config.privacy.excerpt) for post in posts]
     subject, over = _subject(event, config), event["state"] == "resolved"
+    quoted = [] if over else [_quoted(post, config.privacy.excerpt) for post in posts]
     values = {
         "over": over,
         "subject": subject,
@@ -104,7 +104,7 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
         "began_on": event["day"],
         "posts_shown": [{name: post[name] for name in ("url", "source", "posted_at", "label", "excerpt")} for post in quoted],
     }
-    link = "" if over else next((post["link"] for post in quoted if post["link"]), "")
+    link = next((post["link"] for post in quoted if post["link"]), "")
     answers = "" if opened == key else opened
     return Message(title, body, key, html, answers, over, subject, link, trend, facts, tuple(flaws))
 

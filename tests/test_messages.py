@@ -13,7 +13,7 @@ from outbox import DAY, HISTORIES, MODEL, NOW, TEXTS, composed, fire, resolve_al
 
 from monitor import rules
 from monitor.config import Config, Notify, Rule, Target, Team
-from monitor.messages import Message, compose, excerpt
+from monitor.messages import Message, compose, excerpt, template_problems
 from monitor.records import ALL
 from monitor.store import Step, Store
 
@@ -206,14 +206,12 @@ def test_check_finds_templates_that_cannot_be_used(
     tmp_path: Path, write_config: Callable[..., Path], forum_monitor: Callable[..., Any]
 ) -> None:
     """`forum-monitor check` names a template with a slip of the pen, one that nothing would read, and a folder that is not there."""
-    path = write_config(notify={"templates": "words"})
-    assert "words cannot be read (No such file or directory)" in forum_monitor("--config", path, "check").stderr
-    (tmp_path / "words").mkdir()
-    (tmp_path / "words" / "body.html").write_text("{% if over %}")
-    (tmp_path / "words" / "body.htm").write_text("")
-    done = forum_monitor("--config", path, "check")
-    assert done.returncode == 2 and "body.html fails in line 1" in done.stderr
+    folder = tmp_path / "words"
+    assert "cannot be read (No such file or directory)" in template_problems(folder)[0]
+    folder.mkdir()
+    assert template_problems(folder) == template_problems(None) == []
+    (folder / "body.html").write_text("{% if over %}")
+    (folder / "body.htm").write_text("")
+    done = forum_monitor("--config", write_config(notify={"templates": "words"}), "check")
+    assert done.returncode == 2 and f"{folder / 'body.html'} fails in line 1" in done.stderr
     assert "body.htm is none of the templates (title.txt, body.txt, body.html)" in done.stderr
-    for file in (tmp_path / "words").iterdir():
-        file.unlink()
-    assert forum_monitor("--config", path, "check").returncode == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import PROBLEMS, emit, is_child, loaded, output, progress_bar, running, say, unwritable
+from monitor.cli.around import PROBLEMS, emit, is_child, loaded, progress_bar, running, say, unwritable
 from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
 
 if TYPE_CHECKING:
@@ -234,17 +234,18 @@ def alert(ctx: click.Context) -> None:
 @click.command()
 @click.option("--failed", is_flag=True, help="Send nothing: list the messages that were given up, and why.")
 @click.option("--retry", metavar="[ID]", is_flag=False, flag_value="all", help="Send those again first; with an ID that one only.")
-@output
 @click.pass_context
-def deliver(ctx: click.Context, failed: bool, retry: str | None, form: str | None) -> None:
+def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
     """Send the messages that are due."""
     from monitor.deliver import deliver as send_due
     from monitor.deliver import stop_on_sigterm
 
+    if failed and retry:
+        raise InputError("--failed only lists what was given up: write --retry without it")
     if failed:
-        _list_failed(loaded(ctx, quiet=form is not None), form)
+        _list_failed(loaded(ctx))
         return
-    if retry not in (None, "all") and not retry.isdecimal():
+    if retry not in (None, "all") and not (retry.isdecimal() and len(retry) < 19):  # SQLite knows no longer one
         raise InputError(f"--retry {retry} is no ID of a message: `forum-monitor deliver --failed` lists those that were given up")
     stop = stop_on_sigterm()
     with running(ctx, "deliver") as (config, store):
@@ -258,13 +259,13 @@ def deliver(ctx: click.Context, failed: bool, retry: str | None, form: str | Non
     say(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)
 
 
-def _list_failed(config: Config, form: str | None) -> None:
+def _list_failed(config: Config) -> None:
     from monitor.show import failed_table
     from monitor.store import Store
 
     with Store(config.database, read_only=True) as store:
         rows = store.given_up()
-    emit(rows, form, lambda: failed_table(rows))
+    emit(rows, None, lambda: failed_table(rows))
 
 
 @click.command()
