@@ -115,10 +115,11 @@ def _placed(config: Config, lists: Mapping[str, _Items], path: Path) -> Config:
     base = path.parent
     targets = (t.model_copy(update={"url_file": base / t.url_file}) if t.url_file else t for t in lists["targets"].values())
     key_file, model = config.privacy.author_key_file, Path(os.path.expanduser(config.scorer.model))
+    templates = config.notify.templates
     update = {
         "path": path,
         "database": base / config.database,
-        "notify": config.notify.model_copy(update={"targets": tuple(targets)}),
+        "notify": config.notify.model_copy(update={"targets": tuple(targets), "templates": base / templates if templates else None}),
         "privacy": config.privacy.model_copy(update={"author_key_file": base / key_file if key_file else None}),
         **{name: tuple(lists[name].values()) for name in ("teams", "sources", "rules")},
     }

@@ -110,7 +110,7 @@ def difference(now: Sequence[Spoken], before: Sequence[Spoken]) -> Difference:
     return Difference(mean, old, mean - old, mean - old - reach, mean - old + reach)
 
 
-def _mean(posts: Sequence[Spoken]) -> tuple[float, float, int]:
+def _mean(posts: Sequence[Spoken]) -> tuple[float, float, float]:
     """The mean, the variance of that mean, and its degrees of freedom.
 
     What one person says is alike on all days, and so is what several say in one thread: the variance is that of a ratio

@@ -1,36 +1,44 @@
-"""The outbox to its targets: what `alert` stored goes out by Apprise, again and again until it arrived or was given up.
+"""The outbox to its targets: what `alert` stored goes out, as mail or by Apprise, again and again until it arrived or was given up.
 
 The promises: one message per event and target; nothing is lost when this process is killed; nothing is sent twice
 that we could know of. A message is noted as `sending` before it leaves. When a process dies in that moment nobody can
-tell whether the far side took it, so it is sent again, with the same Idempotency-Key where the target has headers.
-No address, which may hold a password, comes into the store, a log or a message.
+tell whether the far side took it, so it is sent again, with the same Message-ID or, where the target has headers,
+Idempotency-Key. No address, which may hold a password, comes into the store, a log or a message.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import io
 import logging
+import random
 import re
 import signal
 import sys
 import threading
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from typing import Any
 from urllib.parse import unquote
 
+from monitor import mail
 from monitor.config import Config, Target
 from monitor.errors import DeliveryError
-from monitor.privacy import masked
-from monitor.records import ALL
+from monitor.messages import Message, compose, digest
+from monitor.privacy import suppressed
+from monitor.records import ALL, DailyTrend
 from monitor.store import Due, Store
 
 LONGEST_WAIT = 6 * 3600.0
 """Seconds between two attempts at most."""
+
+FOR_GOOD = frozenset({400, 405, 406, 410, 411, 413, 414, 415, 422, 431, 501})
+"""HTTP statuses by which a server refuses this very message, so that sending it again cannot help (RFC 9110, 15.5)."""
+
+CHART_DAYS = 42
+"""Days up to the event that a mail shows."""
 
 ANSWER_TIME = 10.0
 """Seconds that a web service may take to answer, unless its URL says otherwise by `rto=`. Apprise's own four would call
@@ -43,15 +51,6 @@ LONGEST_SEND = 30.0
 """Seconds that one message may take in all: time-outs on single reads never end an answer that drips."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What goes out: a title of one line and a plain text body. `key` is the event's own, the same at every attempt."""
-
-    title: str
-    body: str
-    key: str
-
-
 @dataclass(slots=True)
 class Delivered:
     """What a round did: messages sent, put off and given up, and a sentence for each that did not go out."""
@@ -62,116 +61,11 @@ class Delivered:
     errors: list[str] = field(default_factory=list)
 
 
-# ---- the message --------------------------------------------------------------------------------------------------
-
-
-def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config: Config) -> Message:
-    """The message on an event: what moved, from what to what, how sure that is, why it fired, what moved it, the posts that show it.
-
-    `event` and `posts` are those of a `Due`. The figures stand in the rule's own sentence and are not said again.
-    """
-    subject = _subject(event, config)
-    headline = f"{subject}: {_headline(event)}"
-    over = event["state"] == "resolved"
-    lines = [f"{subject}{_where(event)}, {_date(event['event_day'])} (days are UTC)", "", event["event_reason"]]
-    if over:
-        lines += ["", f"It began on {_date(event['day'])}: {event['reason']}"]
-    elif event["why"]:
-        lines += ["", event["why"]]
-    if posts and not over:
-        lines += ["", "Posts that show it:"]
-        for number, post in enumerate(posts, 1):
-            told = [post["label"], post["source"], f"{_date(post['posted_at'][:10])}, {post['posted_at'][11:16]} UTC"]
-            lines += [f"{number}. {', '.join(word for word in told if word)}", f"   {_one_line(post['url'])}"]
-            if quoted := excerpt(post["text"], config.privacy.excerpt):
-                lines.append(f"   “{quoted}”")
-    lines += ["", f"Sent by the rule {event['rule']} ({event['type']})."]
-    if event["type"] not in ("spike", "silence", "stopped"):
-        lines[-1] += " Sentiment lies between -1 and +1, one voice per person."
-        lines.append(f"Scored by {event['model']}, which errs on single posts: read them before you act.")
-    title = f"Resolved: {headline}" if over else headline
-    return Message(_one_line(title), "\n".join(lines), f"{event['rule']} {event['team']} {event['event_id']} {event['at']}")
-
-
-def _subject(event: Mapping[str, Any], config: Config) -> str:
-    """What the alert is on: a team, or a source whose posts are counted whatever they are about."""
-    if event["team"] == ALL:
-        return "All sources" if event["source"] == ALL else str(event["source"])
-    team = config.team(event["team"])
-    return team.name if team else str(event["team"])
-
-
-def _where(event: Mapping[str, Any]) -> str:
-    if event["team"] == ALL:
-        return ""
-    return ", all sources" if event["source"] == ALL else f", {event['source']}"
-
-
-def _headline(event: Mapping[str, Any]) -> str:
-    value, before = event["value"], event["before"]
-    match event["type"]:
-        case "drop":
-            return f"sentiment fell from {before:+z.2f} to {value:+z.2f}"
-        case "rise":
-            return f"sentiment rose from {before:+z.2f} to {value:+z.2f}"
-        case "shift":
-            return f"sentiment has {'fallen' if value < before else 'risen'} from {before:+z.2f} to {value:+z.2f}"
-        case "below":
-            return f"sentiment is low, {value:+z.2f}"
-        case "above":
-            return f"sentiment is high, {value:+z.2f}"
-        case "overtakes":
-            return f"better spoken of than another team, by {value:.2f}"
-        case "stopped":
-            return "not read any more"
-        case "spike":
-            return f"{value:.0f} people spoke, usually {_count(before)}"
-        case _:
-            return f"gone quiet, from {_count(before)} posts a day to {_count(value)}"
-
-
-def _count(number: float) -> str:
-    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
-
-
-def _date(day: str) -> str:
-    return f"{dt.date.fromisoformat(day):%-d %B %Y}"
-
-
-# Joiners hold emoji and some scripts together, so they stay; every other control, and what turns the writing
-# direction, could make a terminal or a mail show something else than was written.
-_UNSAFE = ("Cc", "Cf", "Cs")
-_JOINERS = "\u200c\u200d"
-_PING = re.compile(r"@(?=(?:all|channel|everyone|here|room)\b)|<(?=[!@#])", re.IGNORECASE)
-
-
-def _one_line(text: str) -> str:
-    """Text on a single line, without characters that cannot be seen."""
-    return "".join(c for c in " ".join(text.split()) if c in _JOINERS or unicodedata.category(c) not in _UNSAFE)
-
-
-def excerpt(text: str, length: int) -> str:
-    """The beginning of a post on one line, at most `length` characters of it, cut at a word where words have spaces.
-
-    Addresses, numbers and handles of people are masked (privacy.masked), and with them what would call a whole chat room
-    together (`@everyone`); what is left of that is parted by a zero-width space.
-    """
-    line = masked(_one_line(text))
-    if len(line) > length:
-        end = length
-        while end > 0 and (unicodedata.category(line[end])[0] == "M" or _JOINERS[1] in line[end - 1 : end + 1]):
-            end -= 1  # never between a letter and its accent, or inside an emoji
-        space = line.rfind(" ", 0, end + 1)
-        cut = line[: space if space > end * 2 // 3 else end].rstrip(" ,;:，、；：")
-        line = f"{cut} …" if cut else ""
-    return _PING.sub("\\g<0>\u200b", line)
-
-
 # ---- one attempt --------------------------------------------------------------------------------------------------
 
 
-def resolve(target: Target) -> tuple[str, Any]:
-    """A target's address, which is a secret, and the Apprise service behind it (None for the console).
+def resolve(target: Target, message: Message | None = None) -> tuple[str, Any]:
+    """A target's address, which is a secret, and the Apprise service behind it (None for the console), made ready for `message`.
 
     Raises DeliveryError: permanent when Apprise knows no such address, else when the file with it cannot be read.
     """
@@ -186,38 +80,91 @@ def resolve(target: Target) -> tuple[str, Any]:
     if address == "console":
         return address, None
     import apprise
+    from apprise.plugins import url_to_dict
 
     # A redirected POST arrives as a GET, whose answer of 200 tells nothing: a redirect is a failure.
     # No time limit by Apprise, since it would leave the message to a thread that may still send it.
-    asset = apprise.AppriseAsset(app_id="forum-monitor", http_redirects=False, service_timeout=0)
+    # No images, since they would be fetched from Apprise's own repository.
+    asset = apprise.AppriseAsset(app_id="forum-monitor", http_redirects=False, service_timeout=0, image_url_mask="")
     with _apprise_says():
-        service = apprise.Apprise.instantiate(address, asset=asset)
+        parsed = url_to_dict(address)  # type: ignore[no-untyped-call]
+        service: Any = apprise.Apprise.instantiate(_with(message, parsed), asset=asset) if parsed else None
     if service is None:
         wanted = "write console, or a URL such as mailto://..."
         raise DeliveryError(f"{target.key}: its address is none that Apprise knows; {wanted}", permanent=True)
     if service.socket_read_timeout == apprise.URLBase.socket_read_timeout:
         service.socket_read_timeout = ANSWER_TIME
+    if message and isinstance(getattr(service, "headers", None), dict) and not is_mail(service):
+        service.headers["Idempotency-Key"] = digest(f"{message.key} {target.key}")
     return address, service
 
 
-def send(target: Target, message: Message) -> None:
-    """Hand a message to its target. Raises DeliveryError, which says whether trying again can help.
+def _with(message: Message | None, parsed: dict[str, Any]) -> dict[str, Any]:
+    """An address that Apprise has taken apart, with what its service can tell of a message beside title and body.
 
-    Whatever the far side answers, it is tried again: a page not found or a wrong password is what a person repairs.
+    What the address says itself stands.
     """
-    address, service = resolve(target)
+    if message is None:
+        return parsed
+    if parsed["schema"] in ("json", "jsons"):
+        return parsed | {"payload": {"alert": message.facts, **parsed["payload"]}}
+    if parsed["schema"] in ("ntfy", "ntfys"):
+        ours = {"priority": "default" if message.over else "high", "xtags": "white_check_mark" if message.over else "warning"}
+        if message.link and message.link.isascii() and "%" not in message.link:  # else Apprise would quote it a second time
+            ours["click"] = message.link
+        return ours | parsed
+    return parsed
+
+
+def is_mail(service: Any) -> bool:
+    """Whether we write the mail ourselves: Apprise's has one part, no chart and a Message-ID of its own. It alone knows PGP."""
+    return bool(service.protocol == "mailto" and service.pgp_mode == "no")
+
+
+def send(target: Target, message: Message) -> str | None:
+    """Hand a message to its target; returns a sentence where it arrived, but not at all recipients.
+
+    Raises DeliveryError, permanent where the far side says that it will never take this message. All else is tried again, also
+    what a person has to repair: a page that is not found, a wrong password.
+    """
+    address, service = resolve(target, message)
     if service is None:
         _print(target, message)
-        return
+        return None
+    if is_mail(service):
+        try:
+            written = mail.write(service, message, target.key)
+            with _at_most(LONGEST_SEND):
+                missed = mail.send(service, written)
+        except (ValueError, MessageError):
+            raise DeliveryError(f"{target.key}: no mail can be written from what its address says", permanent=True) from None
+        except DeliveryError as error:
+            raise _refused(target, address, str(error), permanent=error.permanent) from None
+        except TimeoutError as error:
+            raise _refused(target, address, str(error), permanent=False) from None
+        return f"{target.key}: sent, but {_without(address, missed)}" if missed else None
     import apprise
 
-    if isinstance(getattr(service, "headers", None), dict):
-        service.headers["Idempotency-Key"] = hashlib.sha256(f"{message.key} {target.key}".encode()).hexdigest()[:32]
+    kind = apprise.NotifyType.SUCCESS if message.over else apprise.NotifyType.WARNING
     arrived = False
-    with contextlib.suppress(TimeoutError), _apprise_says() as said, _at_most(LONGEST_SEND):
-        arrived = bool(apprise.Apprise(service).notify(message.body, title=message.title, body_format=apprise.NotifyFormat.TEXT))
+    with contextlib.suppress(TimeoutError), _apprise_says() as words, _at_most(LONGEST_SEND):
+        arrived = bool(apprise.Apprise(service).notify(message.body, message.title, kind, body_format=apprise.NotifyFormat.TEXT))
     if not arrived:
-        raise DeliveryError(f"{target.key}: not accepted ({_without(address, said.getvalue()) or 'no reason given'})")
+        raise _refused(target, address, words.getvalue(), permanent=_for_good(words.getvalue()))
+    return None
+
+
+def _refused(target: Target, address: str, words: str, *, permanent: bool) -> DeliveryError:
+    return DeliveryError(f"{target.key}: not accepted ({_without(address, words) or 'no reason given'})", permanent=permanent)
+
+
+def _for_good(words: str) -> bool:
+    """Whether the HTTP status in Apprise's words, which is all that it tells, is one of FOR_GOOD (each of them, where there are several).
+
+    Services such as ntfy append digits of their own to it.
+    """
+    statuses = [int(status) for status in re.findall(r"\berror=(\d{3})", words)]
+    return bool(statuses) and all(status in FOR_GOOD for status in statuses)
 
 
 def _print(target: Target, message: Message) -> None:
@@ -283,7 +230,7 @@ def deliver(
     config: Config,
     *,
     clock: Callable[[], dt.datetime],
-    send: Callable[[Target, Message], None] = send,
+    send: Callable[[Target, Message], str | None] = send,
     stop: threading.Event | None = None,
     logged: bool = False,
 ) -> Delivered:
@@ -309,14 +256,32 @@ def deliver(
             target = targets.get(due.target)
             if target is None:
                 raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
-            send(target, compose(due.event, due.posts, unquoted if logged and target.url == "console" else config))
+            words = unquoted if logged and target.url == "console" else config
+            message = compose(due.event, due.posts, words, trend_of(store, due.event, config))
+            done.errors += [flaw for flaw in message.flaws if flaw not in done.errors]
+            said = send(target, message)
         except DeliveryError as error:
-            down.add(due.target)
+            if not error.permanent:
+                down.add(due.target)
             _put_off(store, due, error, config, clock(), done)
         else:
-            store.end_delivery(due.id, sent_at=clock())
+            store.end_delivery(due.id, sent_at=clock(), error=said)
             done.sent += 1
+            done.errors += [said] if said else []
     return done
+
+
+def trend_of(store: Store, event: Mapping[str, Any], config: Config) -> list[DailyTrend]:
+    """The days that a mail on the event shows, oldest first: its team's in its source, figures of too few people left out.
+
+    None for an alert on a source as a whole, and where no day has a figure.
+    """
+    if event["team"] == ALL:
+        return []
+    last = dt.date.fromisoformat(event["event_day"])
+    cells = store.trends(team=event["team"], model=event["model"], since=last - dt.timedelta(days=CHART_DAYS - 1))
+    days = [day for day in suppressed(cells, config.privacy.min_authors) if day.source == event["source"] and day.day <= last]
+    return days if any(day.mean is not None for day in days) else []
 
 
 def _put_off(store: Store, due: Due, error: DeliveryError, config: Config, now: dt.datetime, done: Delivered) -> None:
@@ -324,12 +289,22 @@ def _put_off(store: Store, due: Due, error: DeliveryError, config: Config, now: 
     if error.permanent or attempts >= config.notify.max_attempts:
         store.end_delivery(due.id, sent_at=None, error=str(error))
         done.failed += 1
-        done.errors.append(f"{error}; given up at attempt {attempts}")
+        done.errors.append(f"{error}; given up at attempt {attempts} (`forum-monitor deliver --retry {due.id}` sends it again)")
         return
-    again_at = now + dt.timedelta(seconds=min(config.notify.retry_after * 2 ** (attempts - 1), LONGEST_WAIT))
+    again_at = now + dt.timedelta(seconds=wait(due.id, attempts, config.notify.retry_after))
     store.end_delivery(due.id, sent_at=None, error=str(error), again_at=again_at)
     done.waiting += 1
     done.errors.append(f"{error}; attempt {attempts} of {config.notify.max_attempts}, the next after {again_at:%H:%M} UTC")
+
+
+def wait(delivery_id: int, attempts: int, first: float) -> float:
+    """Seconds to wait after so many attempts: `first`, doubled each time up to LONGEST_WAIT, less up to half of it by chance.
+
+    Half of it is drawn ("equal jitter": Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that messages
+    which failed together do not come back together. The same delivery draws the same at every run.
+    """
+    longest = min(first * 2.0 ** (attempts - 1), LONGEST_WAIT)
+    return longest * random.Random(f"{delivery_id} {attempts}").uniform(0.5, 1.0)  # noqa: S311 (no secret depends on it)
 
 
 def stop_on_sigterm() -> threading.Event:

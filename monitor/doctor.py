@@ -50,7 +50,8 @@ def _store(config: Config) -> Iterator[tuple[str, bool, str]]:
                 yield (
                     "outbox",
                     not failed,
-                    f'{waiting} messages wait, {failed} were given up; see `forum-monitor query "SELECT * FROM deliveries"`',
+                    f"{waiting} messages wait, {failed} were given up"
+                    + ("; `forum-monitor deliver --failed` lists them" if failed else ""),
                 )
         free = shutil.disk_usage(config.database.parent).free // 2**20
         yield "disk", free >= _LITTLE, f"{free} MB free" + ("" if free >= _LITTLE else ": make room, the store will not grow without it")

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from monitor import context, explain
 from monitor.config import Config
-from monitor.deliver import excerpt
+from monitor.messages import excerpt
 from monitor.records import ALL
 from monitor.store import Store
 

@@ -343,7 +343,7 @@ COLUMNS: dict[str, str] = {
     "edited_at": "when its author last edited it, UTC",
     "end": "offset behind the mention's last character",
     "ended_at": "UTC; NULL while it goes on",
-    "error": "why the last attempt failed",
+    "error": "why the last attempt failed; where it was sent all the same, whom it did not reach",
     "event_id": "alert_events.id",
     "fetched_at": "when its present words were fetched, UTC",
     "finish_reason": "`finished`, or why the crawl did not come to its end",

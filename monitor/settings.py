@@ -182,7 +182,9 @@ class Notify(Section):
     targets: tuple[Target, ...] = (Target(url="console"),)
     max_attempts: int = Field(default=12, ge=1, le=1000)
     retry_after: Seconds = 60.0
-    """Wait before the second attempt; it doubles each time, up to six hours."""
+    """Wait before the second attempt; it doubles each time, up to six hours, and is shortened at random by up to half."""
+    templates: File | None = None
+    """Folder of templates in place of the built-in ones in monitor/templates/."""
     link_posts: int = Field(default=3, ge=0, le=10)
 
 

@@ -262,6 +262,19 @@ def corrections_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     return table
 
 
+def failed_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Messages that were given up, each with the ID by which it is sent again."""
+    if not rows:
+        return Text("No message was given up.", style="dim")
+    table = Table(title="Messages given up", title_justify="left", header_style="bold")
+    for header in ("ID", "target", "alert", "team", "day", "attempts", "why"):
+        table.add_column(header, justify="right" if header in ("ID", "attempts") else "left", no_wrap=header != "why", overflow="fold")
+    for row in rows:
+        told = (row["id"], row["target"], f"{row['rule']}, {row['state']}", row["team"], row["day"], row["attempts"], row["error"] or "")
+        table.add_row(*(Text(str(word)) for word in told))
+    return Group(table, Text("`forum-monitor deliver --retry` sends all of them again, `--retry ID` one.", style="dim"))
+
+
 def plain_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Any rows as a table."""
     if not rows:

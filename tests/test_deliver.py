@@ -1,12 +1,9 @@
-"""Alerts reach people once, whatever dies in between: real mail and web servers on loopback, real child processes."""
+"""Alerts reach people once, whatever dies in between: real web servers on loopback, real child processes."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import email
-import email.policy
-import json
 import os
 import signal
 import socket
@@ -15,92 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from outbox import DAY, MODEL, NOW, TEXTS, Clock, Hook, composed, deliveries, fire, free_port, mail_url, resolve_alert, settings_for
 
-from monitor import rules
 from monitor.clock import REPLAY
-from monitor.config import Config, Notify, Privacy, Rule, Target, Team
-from monitor.deliver import LONGEST_WAIT, compose, deliver, excerpt, resolve
-from monitor.records import ALL, DailyTrend, Post, Score, from_text, to_text
-from monitor.rules.statistics import margin, voice_variance
-from monitor.store import Reading, Step, Store
-
-NOW = dt.datetime(2025, 1, 25, 6, 30, tzinfo=dt.UTC)
-DAY = dt.date(2025, 1, 24)
-MODEL = "embedded@1f3a"
-TEXTS = (
-    "The GenAI org is in panic mode.\n\nEvery leader is asking why a team with a tenth of our budget beat us.",
-    "Franchement, l’équipe GenAI est dépassée : ça fait des mois qu’on nous promet mieux, où est-ce passé ?",
-    "看到 DeepSeek 的论文之后，Meta GenAI 的同事都很沮丧，管理层也说不清楚钱花到哪里去了。",
-)
-
-
-# ---- servers ------------------------------------------------------------------------------------------------------
-
-
-class Hook(ThreadingHTTPServer):
-    """A web hook on loopback that keeps what it was sent. `status` is its answer, given after `hold` seconds."""
-
-    daemon_threads = True
-    status = 200
-    hold = 0.0
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.received: list[tuple[str, Any, dict[str, Any]]] = []
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def url(self, path: str = "/hook") -> str:
-        return f"json://127.0.0.1:{self.server_address[1]}{path}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [body["title"] for _, _, body in self.received]
-
-    @property
-    def keys(self) -> list[str]:
-        return [headers["Idempotency-Key"] for _, headers, _ in self.received]
-
-    def wait(self, count: int) -> None:
-        """Wait until so many requests have come."""
-        deadline = time.monotonic() + 20
-        while len(self.received) < count:
-            assert time.monotonic() < deadline, f"{len(self.received)} of {count} requests came"
-            time.sleep(0.02)
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """The tests kill clients in the middle of a request."""
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.received.append((self.command, self.headers, json.loads(body) if body else {}))
-        time.sleep(self.server.hold)
-        self.send_response(self.server.status if self.command == "POST" else 200)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+from monitor.config import Target
+from monitor.deliver import LONGEST_WAIT, deliver, resolve, wait
+from monitor.records import ALL, from_text, to_text
+from monitor.store import Step, Store
 
 
 @pytest.fixture
@@ -115,55 +39,10 @@ def other_hook() -> Iterator[Hook]:
         yield server
 
 
-class Mailbox:
-    """What an SMTP server does with mail: keeps it, or refuses it."""
-
-    def __init__(self) -> None:
-        self.received: list[EmailMessage] = []
-        self.refuses = False
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.refuses:
-            return "451 try again later, ops@example.org"
-        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(mail, EmailMessage)
-        self.received.append(mail)
-        return "250 kept"
-
-
-@contextlib.contextmanager
-def mail_server(mailbox: Mailbox, port: int) -> Iterator[None]:
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield
-    finally:
-        controller.stop()
-
-
 @pytest.fixture
 def closed_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def mail_url(port: int) -> str:
-    return f"mailto://127.0.0.1:{port}?from=monitor@example.org&to=ops@example.org&mode=insecure"
-
-
-# ---- alerts -------------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> dt.datetime:
-        return self.now
+    return free_port()
 
 
 @pytest.fixture
@@ -171,229 +50,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def a_day(n: int, posts: int, authors: int, mean: float | None = None) -> DailyTrend:
-    """The trend of the day n days before DAY."""
-    day = DAY - dt.timedelta(days=n)
-    if mean is None:
-        return DailyTrend(day, "meta-genai", ALL, MODEL, posts, authors, min(authors, 3), False)
-    variance = voice_variance(0.09, authors)
-    reach = margin(variance, authors, 0.975)
-    return DailyTrend(day, "meta-genai", ALL, MODEL, posts, authors, 3, True, mean, mean - reach, mean + reach, 0.5, 0.3, 0.2, variance)
-
-
-HISTORIES = {
-    "drop": [*(a_day(n, 14, 12, 0.05 + 0.02 * (n % 3)) for n in range(14, 0, -1)), a_day(0, 31, 24, -0.62)],
-    "below": [a_day(0, 31, 24, -0.62)],
-    "spike": [*(a_day(n, 11, 9 + n % 3) for n in range(14, 0, -1)), a_day(0, 97, 88)],
-    "silence": [*(a_day(n, 40 + n % 3, 21) for n in range(14, 0, -1)), a_day(0, 1, 1)],
-}
-"""Days of which the last is a breach, by type of rule."""
-
-
-def evidence(store: Store) -> list[int]:
-    """The ids of three understood posts, made at the first call."""
-    posts = [
-        Post("employee-forum", str(n), f"https://forum.example/t/7/{n}", text, NOW - dt.timedelta(hours=20 - n), NOW)
-        for n, text in enumerate(TEXTS, 1)
-    ]
-    store.save_posts(posts)
-    score = Score(MODEL, 0.9, 0.06, 0.04)
-    readings = [Reading(post.id, post.text_hash, "en", [], {"meta-genai": (str(post.id), score)}) for post in store.unread(10)]
-    store.save_readings(readings, model=MODEL, at=NOW)
-    return [row["id"] for row in store.rows("SELECT id FROM posts ORDER BY native_id")]
-
-
-def fire(store: Store, *targets: str, rule: str = "genai-falls", kind: str = "drop", at: dt.datetime = NOW) -> None:
-    """Store an alert as `alert` does, with the words and figures of the real rule."""
-    verdict = rules.check(HISTORIES[kind], Rule.model_validate({"id": rule, "type": kind}))
-    assert verdict.outcome == "breach"
-    figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
-    event = ("normal", "firing", DAY, verdict.reason)
-    step = Step(rule, kind, "meta-genai", ALL, MODEL, "firing", DAY, DAY, 0, event, figures, evidence(store))
-    store.save_steps([step], targets=targets, at=at)
-
-
-def resolve_alert(store: Store, *targets: str, rule: str = "genai-falls", kind: str = "drop", at: dt.datetime = NOW) -> None:
-    """End that alert."""
-    day = DAY + dt.timedelta(days=4)
-    event = ("firing", "resolved", day, "Sentiment is back at +0.04.")
-    store.save_steps([Step(rule, kind, "meta-genai", ALL, MODEL, "resolved", day, day, 0, event)], targets=targets, at=at)
-
-
-def settings_for(*targets: Target, excerpt: int = 200, **notify: Any) -> Config:
-    teams = (Team(id="meta-genai", name="Meta GenAI"),)
-    return Config(teams=teams, notify=Notify(targets=targets, **notify), privacy=Privacy(excerpt=excerpt))
-
-
-def deliveries(store: Store) -> list[dict[str, Any]]:
-    return [
-        dict(row)
-        for row in store.rows("SELECT event_id, target, state, attempts, next_attempt_at, sent_at, error FROM deliveries ORDER BY id")
-    ]
-
-
-# ---- what a message says ------------------------------------------------------------------------------------------
-
-
-def composed(store: Store, config: Config) -> list[Any]:
-    return [compose(due.event, due.posts, config) for due in store.due(NOW)]
-
-
-def test_a_message_reads_as_a_person_needs_it(fresh_store: Store) -> None:
-    """What moved, from what to what, n and interval, why, three links with the posts' own words: plain text, each said once."""
-    fire(fresh_store, "console")
-    [message] = composed(fresh_store, settings_for(Target(url="console")))
-    assert message.title == "Meta GenAI: sentiment fell from +0.07 to -0.62"
-    assert message.body == (
-        "Meta GenAI, all sources, 24 January 2025 (days are UTC)\n\n"
-        + rules.check(HISTORIES["drop"], Rule.model_validate({"id": "genai-falls", "type": "drop"})).reason
-        + "\n\nPosts that show it:\n"
-        "1. negative, employee-forum, 24 January 2025, 11:30 UTC\n"
-        "   https://forum.example/t/7/1\n"
-        "   “The GenAI org is in panic mode. Every leader is asking why a team with a tenth of our budget beat us.”\n"
-        "2. negative, employee-forum, 24 January 2025, 12:30 UTC\n"
-        "   https://forum.example/t/7/2\n"
-        f"   “{TEXTS[1]}”\n"
-        "3. negative, employee-forum, 24 January 2025, 13:30 UTC\n"
-        "   https://forum.example/t/7/3\n"
-        f"   “{TEXTS[2]}”\n\n"
-        "Sent by the rule genai-falls (drop). Sentiment lies between -1 and +1, one voice per person.\n"
-        "Scored by embedded@1f3a, which errs on single posts: read them before you act."
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "title", "said"),
-    [
-        ("drop", "Meta GenAI: sentiment fell from +0.07 to -0.62", ["+0.07", "-0.62", "24 voices", "95 % interval"]),
-        ("below", "Meta GenAI: sentiment is low, -0.62", ["-0.62", "24 voices", "95 % interval"]),
-        ("spike", "Meta GenAI: 88 people spoke, usually 10", ["88 people", "97 posts"]),
-        ("silence", "Meta GenAI: gone quiet, from 41 posts a day to 1", ["1 posts", "(mean of"]),
-    ],
-)
-def test_every_rule_says_its_figures_once(fresh_store: Store, kind: str, title: str, said: list[str]) -> None:
-    """The subject names what moved and by how much; in the body each figure of the rule stands exactly once."""
-    fire(fresh_store, "console", kind=kind)
-    [message] = composed(fresh_store, settings_for(Target(url="console"), excerpt=0))
-    assert message.title == title
-    assert {words: message.body.count(words) for words in said} == dict.fromkeys(said, 1)
-
-
-def test_the_end_of_an_alert_says_how_it_began(fresh_store: Store) -> None:
-    """A message on an end says that it is one, why, and what had been told; it quotes no posts."""
-    fire(fresh_store, "console")
-    resolve_alert(fresh_store, "console")
-    began, ended = composed(fresh_store, settings_for(Target(url="console")))
-    assert ended.title == f"Resolved: {began.title}"
-    assert "28 January 2025" in ended.body and "Sentiment is back at +0.04." in ended.body
-    assert "It began on 24 January 2025: Sentiment went from" in ended.body
-    assert "https://" not in ended.body
-
-
-def test_a_quiet_source_is_named_as_such(fresh_store: Store) -> None:
-    """An alert on a source, whatever it is about, is headed by the source and speaks of no model."""
-    figures = {"value": 0.0, "before": 31.4, "threshold": 0.1, "authors": 0, "posts": 0}
-    event = ("normal", "firing", DAY, "0 posts on 2025-01-24; usual are 31.40 a day.")
-    step = Step("any-silence", "silence", ALL, "employee-forum", MODEL, "firing", DAY, DAY, 0, event, figures)
-    fresh_store.save_steps([step], targets=["console"], at=NOW)
-    [message] = composed(fresh_store, settings_for(Target(url="console")))
-    assert message.title == "employee-forum: gone quiet, from 31 posts a day to 0"
-    assert message.body.startswith("employee-forum, 24 January 2025 (days are UTC)\n")
-    assert MODEL not in message.body
-
-
-def test_no_excerpt_is_quoted_when_none_is_allowed(fresh_store: Store) -> None:
-    """With privacy.excerpt 0 a message links the posts and quotes not a word of them."""
-    fire(fresh_store, "console")
-    [message] = composed(fresh_store, settings_for(Target(url="console"), excerpt=0))
-    assert message.body.count("https://forum.example/") == 3
-    assert "“" not in message.body and "panic" not in message.body
-
-
-def test_an_excerpt_is_cut_where_a_reader_would() -> None:
-    """Cut at a word where words have spaces, at a character in Chinese, never inside an emoji or before an accent."""
-    assert excerpt("one two three four", 13) == "one two three …"
-    assert excerpt("one two three, four", 15) == "one two three …"
-    assert excerpt(f"DeepSeek {'很' * 50}", 30) == f"DeepSeek {'很' * 21} …"
-    assert excerpt("hello 👩\u200d💻 there", 8) == "hello …"
-    assert excerpt("x" * 9 + "e\u0301e\u0301", 10) == "x" * 9 + " …"
-    assert excerpt("short", 5) == "short"
-
-
-def test_a_post_cannot_call_a_chat_room_together() -> None:
-    """A post that says @everyone does not make Slack or Discord ring everybody's phone, nor names anybody; other words stay."""
-    assert "@everyone" not in excerpt("hey @everyone and <!channel>", 100)
-    assert "<!" not in excerpt("hey @everyone and <!channel>", 100)
-    assert excerpt("mail me@example.org, 3 < 4, @herewith", 100) == "mail …@…, 3 < 4, @…"
-
-
-@settings(max_examples=150, deadline=None)
-@given(text=st.text(max_size=400), length=st.integers(0, 300))
-def test_an_excerpt_never_breaks_out_of_its_line(text: str, length: int) -> None:
-    """Whatever a post holds, its excerpt is one line without control characters, and no longer than allowed."""
-    quoted = excerpt(text, length)
-    assert len(quoted.splitlines()) <= 1 and not any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202e\u2066\u2028" for c in quoted)
-    assert len(quoted.replace("\u200b", "").removesuffix(" …")) <= length
-    quoted.encode("utf-8")
-
-
-@pytest.mark.parametrize("text", ["a\r\nSubject: x\r\n\r\nb", "a\x1b[2Jb\x9b1mc", "a\u2028b\u2029c\x0bd\x0ce\x85f", "a\u202eb\ud800c"])
-def test_a_hostile_post_adds_no_line_to_a_message(fresh_store: Store, text: str) -> None:
-    """Line breaks and control characters in a post, its address or a team's name cannot add a line, a header or a colour."""
-    fire(fresh_store, "console")
-    [due] = fresh_store.due(NOW)
-    config = Config(teams=(Team(id="meta-genai", name="Meta\r\nBcc: all"),), notify=Notify(targets=(Target(url="console"),)))
-    plain = compose(due.event, [{**due.posts[0], "text": "a", "url": "https://x/"}], config)
-    message = compose(due.event, [{**due.posts[0], "text": text, "url": f"https://x/{text}"}], config)
-    assert len(message.body.splitlines()) == len(plain.body.splitlines())
-    assert len(message.title.splitlines()) == 1
-    assert not set("\x1b\x9b\u202e\ud800") & set(message.body)
-
-
-def test_a_post_scored_by_another_model_since_is_still_linked(fresh_store: Store) -> None:
-    """A post without a score by the alert's model is linked without a label, not with the word None."""
-    fire(fresh_store, "console")
-    [due] = fresh_store.due(NOW)
-    message = compose(due.event, [{**due.posts[0], "label": None}], settings_for(Target(url="console")))
-    assert "1. employee-forum, 24 January 2025, 11:30 UTC" in message.body and "None" not in message.body
-
-
 # ---- arriving -----------------------------------------------------------------------------------------------------
-
-
-def test_mail_arrives_once_and_intact(fresh_store: Store, clock: Clock, closed_port: int) -> None:
-    """A mail server gets exactly one plain text mail with the subject and the body, French and Chinese as they were written."""
-    mailbox = Mailbox()
-    config = settings_for(Target(url=mail_url(closed_port), name="ops"))
-    fire(fresh_store, "ops")
-    [message] = composed(fresh_store, config)
-    with mail_server(mailbox, closed_port):
-        assert deliver(fresh_store, config, clock=clock).sent == 1
-        assert deliver(fresh_store, config, clock=clock).sent == 0
-    [mail] = mailbox.received
-    assert mail["Subject"] == message.title and mail["To"] == "ops@example.org" and mail["From"] == "monitor@example.org"
-    assert mail.get_content_type() == "text/plain"
-    assert mail.get_content().replace("\r\n", "\n").rstrip() == message.body
-    assert TEXTS[1] in message.body and TEXTS[2] in message.body
-    assert deliveries(fresh_store)[0]["state"] == "sent"
-
-
-def test_mail_that_was_refused_is_sent_later(fresh_store: Store, clock: Clock, closed_port: int) -> None:
-    """A mail server that is down, then refuses, then works: one mail, after two attempts that are counted and explained."""
-    mailbox = Mailbox()
-    config = settings_for(Target(url=mail_url(closed_port), name="ops"))
-    fire(fresh_store, "ops")
-    assert deliver(fresh_store, config, clock=clock).waiting == 1
-    with mail_server(mailbox, closed_port):
-        mailbox.refuses = True
-        clock.now += dt.timedelta(minutes=1)
-        [said] = deliver(fresh_store, config, clock=clock).errors
-        assert said.startswith("ops: not accepted (") and "example.org" not in said
-        mailbox.refuses = False
-        clock.now += dt.timedelta(minutes=2)
-        assert deliver(fresh_store, config, clock=clock).sent == 1
-    assert len(mailbox.received) == 1
-    assert deliveries(fresh_store)[0]["attempts"] == 3
 
 
 def test_a_web_hook_can_tell_a_message_from_its_repetition(fresh_store: Store, clock: Clock, hook: Hook, other_hook: Hook) -> None:
@@ -410,6 +67,62 @@ def test_a_web_hook_can_tell_a_message_from_its_repetition(fresh_store: Store, c
     assert hook.keys[0] == hook.keys[1]
     assert len({*hook.keys, *other_hook.keys}) == 4
     assert all(key and key.isascii() for key in hook.keys)
+
+
+def test_a_web_hook_gets_facts_beside_words(fresh_store: Store, clock: Clock, hook: Hook) -> None:
+    """A generic hook's body holds the message, and the event's figures, reason and posts as JSON of their own types."""
+    fire(fresh_store, "hook")
+    resolve_alert(fresh_store, "hook")
+    config = settings_for(Target(url=hook.url("/x?:room=alerts"), name="hook"))
+    [began, ended] = composed(fresh_store, config)
+    assert deliver(fresh_store, config, clock=clock).sent == 2
+    (_, headers, body), (_, _, over) = hook.received
+    assert headers["Content-Type"] == "application/json"
+    assert set(body) == {"version", "title", "message", "attachments", "type", "alert", "room"} and body["room"] == "alerts"
+    assert (body["title"], body["message"], body["type"]) == (began.title, began.body, "warning")
+    alert, [row] = body["alert"], fresh_store.rows("SELECT * FROM alerts")
+    assert {name: alert[name] for name in ("rule", "team", "source", "value", "low", "high", "authors")} == {
+        name: row[name] for name in ("rule", "team", "source", "value", "low", "high", "authors")
+    }
+    assert (alert["state"], alert["day"], alert["reason"]) == ("firing", "2025-01-24", row["reason"])
+    assert [post["url"] for post in alert["posts_shown"]] == [f"https://forum.example/t/7/{n}" for n in (1, 2, 3)]
+    assert alert["posts_shown"][1]["excerpt"] == TEXTS[1] and "author" not in str(alert["posts_shown"])
+    assert (over["title"], over["type"], over["alert"]["state"]) == (ended.title, "success", "resolved")
+    assert (over["alert"]["day"], over["alert"]["began_on"]) == ("2025-01-28", "2025-01-24")
+
+
+def test_ntfy_gets_title_priority_tags_and_link(fresh_store: Store, clock: Clock, hook: Hook) -> None:
+    """An alert rings and opens its first post; its end does neither. What the address says of these stands, and no image is fetched."""
+    fire(fresh_store, "plain", "own")
+    resolve_alert(fresh_store, "plain")
+    plain = Target(url=hook.url("/alerts", "ntfy"), name="plain")
+    own = Target(url=hook.url("/alerts?priority=low&tags=eyes&click=https://wiki.example/", "ntfy"), name="own")
+    [began, _, ended] = composed(fresh_store, settings_for(plain, own))
+    assert deliver(fresh_store, settings_for(plain, own), clock=clock).sent == 3
+    (_, first, body), (_, second, _), (_, third, over) = hook.received
+    assert body == {"topic": "alerts", "title": began.title, "message": began.body}
+    assert (first["X-Priority"], first["X-Tags"], first["X-Click"]) == ("high", "warning", "https://forum.example/t/7/1")
+    assert (second["X-Priority"], second["X-Tags"], second["X-Click"]) == ("low", "eyes", "https://wiki.example/")
+    assert over["title"] == ended.title and (third["X-Priority"], third["X-Tags"], third["X-Click"]) == (None, "white_check_mark", None)
+    assert first["X-Icon"] is None
+
+
+def test_slack_shows_a_post_as_it_was_written(fresh_store: Store, clock: Clock, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack's web hook gets title and body, in which nothing of a post is a link, a mention or a call; no image is fetched."""
+    monkeypatch.setattr("apprise.plugins.slack.NotifySlack.webhook_url", hook.url("/services", "http"))
+    hook.words = b"ok"
+    fire(fresh_store, "slack")
+    with fresh_store.writing() as connection:
+        connection.execute("UPDATE posts SET text = 'Hey <!channel> and @here & <https://evil.example|click>, a < b' WHERE native_id = '1'")
+    config = settings_for(Target(url="slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", name="slack"))
+    [message] = composed(fresh_store, config)
+    assert deliver(fresh_store, config, clock=clock).errors == []
+    [(_, headers, body)] = hook.received
+    assert headers["Content-Type"].startswith("application/json")
+    [shown] = body["attachments"]
+    assert shown["title"] == message.title and "https://forum.example/t/7/1" in shown["text"]
+    assert "&lt;\u200b!channel&gt; and @…" in shown["text"] and "a &lt; b" in shown["text"]
+    assert "<" not in shown["text"] and "@here" not in shown["text"] and "http" not in str(body | {"attachments": [shown | {"text": ""}]})
 
 
 def test_an_address_may_have_parameters_of_its_own(fresh_store: Store, clock: Clock, hook: Hook) -> None:
@@ -449,10 +162,10 @@ def test_nothing_is_sent_that_is_not_stored(fresh_store: Store, clock: Clock, ho
 
 
 def test_a_dead_server_is_asked_ever_more_rarely_then_given_up(fresh_store: Store, clock: Clock, closed_port: int) -> None:
-    """The waits double up to six hours, no attempt comes early, and after max_attempts the message is given up, in words."""
+    """No attempt comes before its wait is over, and after max_attempts the message is given up, in words."""
     config = settings_for(Target(url=f"json://127.0.0.1:{closed_port}/", name="hook"), max_attempts=12, retry_after=60.0)
     fire(fresh_store, "hook")
-    waits = []
+    [due], waits = fresh_store.due(clock.now), []
     for attempt in range(1, 12):
         done = deliver(fresh_store, config, clock=clock)
         [row] = deliveries(fresh_store)
@@ -463,12 +176,21 @@ def test_a_dead_server_is_asked_ever_more_rarely_then_given_up(fresh_store: Stor
         clock.now = next_at - dt.timedelta(seconds=1)
         assert deliver(fresh_store, config, clock=clock).errors == []
         clock.now = next_at
-    assert waits == [60.0 * 2**n for n in range(9)] + [LONGEST_WAIT] * 2
+    assert waits == [int(wait(due.id, attempt, 60.0)) for attempt in range(1, 12)]
     done = deliver(fresh_store, config, clock=clock)
     assert done.failed == 1 and "given up at attempt 12" in done.errors[0]
     assert deliveries(fresh_store)[0]["state"] == "failed"
     clock.now += dt.timedelta(days=30)
     assert deliver(fresh_store, config, clock=clock).errors == []
+
+
+@given(delivery=st.integers(1, 10**9), attempts=st.integers(1, 1000), first=st.floats(1, 3600))
+def test_waits_double_up_to_six_hours_and_spread(delivery: int, attempts: int, first: float) -> None:
+    """A wait is the doubled one or up to half of it shorter, the same whenever it is asked for, and another for other messages."""
+    longest = min(first * 2.0 ** (attempts - 1), LONGEST_WAIT)
+    drawn = wait(delivery, attempts, first)
+    assert longest / 2 <= drawn <= longest and drawn == wait(delivery, attempts, first)
+    assert len({wait(delivery + n, attempts, first) for n in range(5)}) == 5
 
 
 def test_a_server_that_is_back_gets_the_message_once(fresh_store: Store, clock: Clock, hook: Hook) -> None:
@@ -497,6 +219,32 @@ def test_any_answer_but_success_is_a_failure(fresh_store: Store, clock: Clock, h
     done = deliver(fresh_store, settings_for(Target(url=hook.url(), name="hook")), clock=clock)
     assert done.waiting == 1 and str(status) in done.errors[0]
     assert [method for method, _, _ in hook.received] == ["POST"]
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 413, 415, 422])
+@pytest.mark.parametrize("scheme", ["json", "ntfy"])
+def test_a_message_that_will_never_be_taken_is_given_up_at_once(
+    fresh_store: Store, clock: Clock, hook: Hook, status: int, scheme: str
+) -> None:
+    """An answer that speaks of this very message is final: it is not sent again, and what to do stands in the sentence."""
+    fire(fresh_store, "hook")
+    hook.status = status
+    hook.words = b'{"code": %d, "error": "it says why"}' % (status * 100 + 1)  # as ntfy does, with digits of its own
+    done = deliver(fresh_store, settings_for(Target(url=hook.url("/topic", scheme), name="hook")), clock=clock)
+    [given_up] = fresh_store.given_up()
+    assert done.failed == 1 and str(status) in done.errors[0] and f"deliver --retry {given_up['id']}" in done.errors[0]
+    clock.now += dt.timedelta(days=1)
+    assert deliver(fresh_store, settings_for(Target(url=hook.url("/topic", scheme), name="hook")), clock=clock).errors == []
+    assert len(hook.received) == 1
+
+
+def test_a_message_that_will_never_be_taken_holds_up_no_other(fresh_store: Store, clock: Clock, hook: Hook) -> None:
+    """A target that refuses one message for good gets the next one in the same round."""
+    hook.too_large = "fell"
+    fire(fresh_store, "hook")
+    fire(fresh_store, "hook", rule="another", kind="below")
+    done = deliver(fresh_store, settings_for(Target(url=hook.url(), name="hook")), clock=clock)
+    assert (done.sent, done.failed, done.waiting) == (1, 1, 0)
 
 
 def test_one_dead_target_holds_up_no_other(fresh_store: Store, clock: Clock, hook: Hook, closed_port: int) -> None:
@@ -712,6 +460,32 @@ def test_kill_9_at_any_moment_loses_nothing_and_repeats_only_what_it_must(
         assert (len(before.received), len(hook.received), len(other_hook.received)) == (1, 2, 1)
     assert hook.keys[0] == hook.keys[1]
     assert [(row["state"], row["attempts"]) for row in deliveries(fresh_store)] == [("sent", 1), ("sent", 2), ("sent", 1)]
+
+
+def test_what_was_given_up_is_listed_and_sent_again(
+    fresh_store: Store, clock: Clock, hook: Hook, write_config: Write, forum_monitor: Run
+) -> None:
+    """`deliver --failed` lists what was given up, and why; `--retry ID` sends one again, `--retry` all, each with its old key."""
+    for rule in ("first", "second", "third"):
+        fire(fresh_store, "hook", rule=rule)
+    hook.status = 410
+    assert deliver(fresh_store, settings_for(Target(url=hook.url(), name="hook")), clock=clock).failed == 3
+    hook.status = 200
+    assert deliver(fresh_store, settings_for(Target(url=hook.url(), name="hook")), clock=clock).sent == 0
+    path = write_config(notify=targets_of(hook=hook))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return forum_monitor("--config", path, "deliver", *words, **{REPLAY: NOW.isoformat()})
+
+    listed = run("--failed").stdout
+    assert "error=410" in listed and "second, firing" in listed and "--retry ID" in listed
+    ids = {row["rule"]: row["id"] for row in fresh_store.given_up()}
+    assert run("--retry", str(ids["second"])).stdout == "deliver: 1 sent, 0 waiting, 0 given up\n"
+    assert [row["rule"] for row in fresh_store.given_up()] == ["first", "third"]
+    assert run("--retry").stdout == "deliver: 2 sent, 0 waiting, 0 given up\n"
+    assert [hook.keys[n] for n in (3, 4, 5)] == [hook.keys[n] for n in (1, 0, 2)]
+    done = run("--retry", str(ids["second"]))
+    assert done.returncode == 2 and "deliver --failed" in done.stderr and len(hook.received) == 6
 
 
 def test_the_console_shows_the_message(fresh_store: Store, write_config: Write, forum_monitor: Run) -> None:

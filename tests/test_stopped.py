@@ -11,7 +11,7 @@ from answers import TERMS, Answer, Site, crawl
 
 from monitor import alert as rounds
 from monitor.config import Config, Source, Target, load
-from monitor.deliver import compose
+from monitor.messages import compose
 from monitor.settings import Notify
 from monitor.store import Counts, Store
 

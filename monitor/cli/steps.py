@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import PROBLEMS, is_child, loaded, progress_bar, running, say, unwritable
+from monitor.cli.around import PROBLEMS, emit, is_child, loaded, progress_bar, running, say, unwritable
 from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check(ctx: click.Context) -> None:
     from monitor.sources import wrong_options
 
     config = loaded(ctx, quiet=True)
-    problems = [*ctx.meta[PROBLEMS], *wrong_options(config), *_target_problems(config)]
+    problems = [*ctx.meta[PROBLEMS], *wrong_options(config), *_notify_problems(config)]
     for text in warnings(config):
         click.echo(f"Note: {text}")
     if problems:
@@ -70,12 +70,14 @@ def check(ctx: click.Context) -> None:
     click.echo(f"{config.path}: no problem. {holds}.")
 
 
-def _target_problems(config: Config) -> list[Any]:
-    """Delivery targets that cannot be used; the URLs themselves are never shown."""
+def _notify_problems(config: Config) -> list[Any]:
+    """Delivery targets and templates that cannot be used; the URLs themselves are never shown."""
     from monitor.deliver import resolve
     from monitor.errors import DeliveryError, Problem
+    from monitor.messages import BUILT_IN, template_problems
 
-    found = []
+    remedy = f"Correct it, or take it away; the built-in ones, in {BUILT_IN}, show what a template may say"
+    found = [Problem("notify.templates", flaw, remedy) for flaw in template_problems(config.notify.templates)]
     for target in config.notify.targets:
         try:
             resolve(target)
@@ -231,20 +233,40 @@ def alert(ctx: click.Context) -> None:
 
 
 @click.command()
+@click.option("--failed", is_flag=True, help="Send nothing: list the messages that were given up, and why.")
+@click.option("--retry", metavar="[ID]", is_flag=False, flag_value="all", help="Send those again first; with an ID that one only.")
 @click.pass_context
-def deliver(ctx: click.Context) -> None:
+def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
     """Send the messages that are due."""
     from monitor.deliver import deliver as send_due
     from monitor.deliver import stop_on_sigterm
 
+    if failed and retry:
+        raise InputError("--failed only lists what was given up: write --retry without it")
+    if failed:
+        _list_failed(loaded(ctx))
+        return
+    if retry not in (None, "all") and not (retry.isdecimal() and len(retry) < 19):  # SQLite knows no longer one
+        raise InputError(f"--retry {retry} is no ID of a message: `forum-monitor deliver --failed` lists those that were given up")
     stop = stop_on_sigterm()
     with running(ctx, "deliver") as (config, store):
+        if retry and not store.retry_deliveries(None if retry == "all" else int(retry), clock.now()) and retry != "all":
+            raise InputError(f"no message {retry} was given up: `forum-monitor deliver --failed` lists those that were")
         logged = is_child() and not sys.stdout.isatty()
         done = send_due(store, config, clock=clock.now, stop=stop, logged=logged)
     for text in done.errors:
         click.echo(f"deliver: {text}", err=True)
     idle = not (done.sent or done.waiting or done.failed)
     say(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)
+
+
+def _list_failed(config: Config) -> None:
+    from monitor.show import failed_table
+    from monitor.store import Store
+
+    with Store(config.database, read_only=True) as store:
+        rows = store.given_up()
+    emit(rows, None, lambda: failed_table(rows))
 
 
 @click.command()

@@ -23,9 +23,10 @@ from monitor.alert import alert
 from monitor.charts import save_png, trend_chart
 from monitor.config import Config, Target, load, shipped
 from monitor.daemon import command
-from monitor.deliver import Message, deliver
+from monitor.deliver import deliver
 from monitor.demo.forum import DemoForum, load_posts
 from monitor.errors import InputError, MonitorError
+from monitor.messages import Message
 from monitor.sentiment import Scorer, load_scorer
 from monitor.store import Store
 from monitor.trend import trend

@@ -153,8 +153,10 @@ class Alerts(Connection):
             {"at": to_text(at)},
         ):
             event = self.rows(
-                """SELECT e.id AS event_id, e."after" AS state, e.day AS event_day, e.at, e.reason AS event_reason, a.*
-                   FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE e.id = ?""",
+                """SELECT e.id AS event_id, e."after" AS state, e.day AS event_day, e.at, e.reason AS event_reason,
+                    o.id AS opened_id, o.at AS opened_at, a.*
+                   FROM alert_events e JOIN alerts a ON a.id = e.alert_id
+                   JOIN alert_events o ON o.id = (SELECT min(id) FROM alert_events WHERE alert_id = a.id) WHERE e.id = ?""",
                 (row["event_id"],),
             )[0]
             posts = self.alert_posts(event["id"])
@@ -180,10 +182,27 @@ class Alerts(Connection):
     def end_delivery(
         self, delivery_id: int, *, sent_at: dt.datetime | None, error: str | None = None, again_at: dt.datetime | None = None
     ) -> None:
-        """Note how it ended: sent, to be tried `again_at`, or (neither) given up."""
+        """Note how it ended: sent (`error` is then what a person should know all the same), to be tried `again_at`, or given up."""
         state = "sent" if sent_at else "due" if again_at else "failed"
         with self.writing() as connection:
             connection.execute(
                 "UPDATE deliveries SET state = ?, sent_at = ?, error = ?, next_attempt_at = ? WHERE id = ?",
                 (state, to_text(sent_at) if sent_at else None, error, to_text(again_at) if again_at else None, delivery_id),
             )
+
+    def given_up(self) -> list[dict[str, Any]]:
+        """Messages that were given up, oldest first: id, target, state told of, rule, team, source, day, created_at, attempts, error."""
+        rows = self.rows(
+            """SELECT d.id, d.target, e."after" AS state, e.rule, e.team, e.source, e.day, d.created_at, d.attempts, d.error
+               FROM deliveries d JOIN alert_events e ON e.id = d.event_id WHERE d.state = 'failed' ORDER BY d.id"""
+        )
+        return [dict(row) for row in rows]
+
+    def retry_deliveries(self, delivery_id: int | None, at: dt.datetime) -> int:
+        """Make a message that was given up due again, with all its attempts before it (None: each of them); returns how many."""
+        with self.writing() as connection:
+            return connection.execute(
+                """UPDATE deliveries SET state = 'due', attempts = 0, next_attempt_at = :at
+                   WHERE state = 'failed' AND (:id IS NULL OR id = :id)""",
+                {"at": to_text(at), "id": delivery_id},
+            ).rowcount

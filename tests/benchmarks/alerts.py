@@ -198,7 +198,7 @@ class Cusum:
             low, high = (self.threshold, high) if often > alarms_per_year else (low, self.threshold)
 
     def firings(self, days: Sequence[Day], shift: float) -> list[int]:
-        """Days (from the first) on which it alarms; it begins anew after each. `shift`: their level before the fall, less the calm ones'."""
+        """Days (from the first) on which it alarms; it begins anew after each. `shift`: their level before it, less the calm ones'."""
         total, found = 0.0, []
         for index, day in enumerate(days):
             now = day[-1]
