@@ -6,18 +6,20 @@ Draws are made by the product's own `sampled`, and figures by its own `corrected
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from monitor.corrected import LABELS, Heard, by_sample
+from monitor.corrected import LABELS, Heard, by_confusion, by_sample
 from monitor.review import sampled
+from monitor.sentiment.confusion import FILE
 from monitor.store import Frame
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
-DAYS, RUNS = 7, 1000
+DAYS, RUNS = 7, 500
 MOODS = np.array([[0.75, 0.2, 0.05], [0.35, 0.45, 0.2], [0.1, 0.35, 0.55]])
 """Shares of labels of what three kinds of people say; a thread moves them."""
 KINDS = np.array([0.3, 0.45, 0.25])
@@ -93,3 +95,34 @@ def test_coverage_with_a_sample(model: str) -> None:
         (of_mean, of_share), (ours, sample) = np.mean(held, axis=0), np.mean(widths, axis=0)
         narrower = np.mean([one < other for one, other in widths])
         print(f"{voices:4} voices a day, {count:3} read: {of_mean:6.1%} {of_share:6.1%}   {ours:.3f} {sample:.3f} {narrower:5.0%}")
+
+
+@pytest.mark.parametrize("texts", ["domain benchmark", "written posts, held out"])
+def test_error_without_a_sample(texts: str) -> None:
+    """Prints the mean error of the negative share under prior shift, of the model's own count and of the corrected one.
+
+    True shares are drawn evenly over all that they can be, and the model errs as it was measured to on these texts. The correction
+    knows that from the shipped counts, as users do; or from these texts drawn anew, so that its counts are off by chance too.
+    """
+    shipped = json.loads((WEIGHTS / FILE).read_text("utf-8"))["texts"]
+    counts = {language: np.array(each) for language, each in shipped[texts].items()}
+    weight = np.array([each.sum() for each in counts.values()]) / sum(each.sum() for each in counts.values())
+    names, rows = list(counts), {language: each / each.sum(1, keepdims=True) for language, each in counts.items()}
+    print(f"\nmodel errs as on the {texts}: error of its own count; corrected by these counts; by them drawn anew; by all that is shipped")
+    for voices in (70, 140, 350, 700, 2000):
+        draw, errors, held = np.random.default_rng(voices), [], []
+        for _ in range(300):
+            shares = draw.dirichlet(np.ones(3))
+            languages = draw.choice(names, voices, p=weight)
+            truth = draw.choice(3, voices, p=shares)
+            told = choose(draw, np.array([rows[language][label] for language, label in zip(languages, truth, strict=True)]))
+            heard = zip(languages, told, strict=True)
+            pool = [Heard(str(n), str(n), str(language), (1 / 3,) * 3, LABELS[label]) for n, (language, label) in enumerate(heard)]
+            anew = {name: [draw.multinomial(line.sum(), line / line.sum()) for line in each] for name, each in counts.items()}
+            found = [by_confusion(pool, sets, min_authors=5) for sets in ([counts], [anew], list(shipped.values()))]
+            estimates = [each.negative_share for each in found if each]
+            errors.append([abs(value - shares[0]) for value in (np.mean(told == 0), *(each.value for each in estimates))])
+            held.append([each.low <= shares[0] <= each.high for each in estimates])
+        own, *others = np.mean(errors, axis=0)
+        parts = (f"{error:.3f} ({error / own:.2f}, held {hits:.0%})" for error, hits in zip(others, np.mean(held, axis=0), strict=True))
+        print(f"{voices:5} voices: {own:.3f}; " + "; ".join(parts))
