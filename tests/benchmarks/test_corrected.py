@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.corrected import LABELS, Heard, by_confusion, by_sample
+from monitor.corrected import LABELS, Heard, Pool, by_confusion, by_sample
 from monitor.review import sampled
 from monitor.sentiment.confusion import FILE
 from monitor.store import Frame
@@ -87,8 +87,8 @@ def test_coverage_with_a_sample(model: str) -> None:
         draw, held, widths = np.random.default_rng([voices, count]), [], []
         for _ in range(RUNS):
             pool = pool_of(draw, voices, count, model)
-            found = by_sample(pool, min_authors=5)
-            alone = by_sample([each._replace(shares=(1 / 3, 1 / 3, 1 / 3)) for each in pool], min_authors=5)
+            found = by_sample(Pool.of(pool), min_authors=5)
+            alone = by_sample(Pool.of([each._replace(shares=(1 / 3, 1 / 3, 1 / 3)) for each in pool]), min_authors=5)
             assert found and alone
             held.append([each.low <= true <= each.high for each, true in ((found.mean, mean), (found.negative_share, negative))])
             widths.append([each.negative_share.high - each.negative_share.low for each in (found, alone)])
@@ -119,7 +119,7 @@ def test_error_without_a_sample(texts: str) -> None:
             heard = zip(languages, told, strict=True)
             pool = [Heard(str(n), str(n), str(language), (1 / 3,) * 3, LABELS[label]) for n, (language, label) in enumerate(heard)]
             anew = {name: [draw.multinomial(line.sum(), line / line.sum()) for line in each] for name, each in counts.items()}
-            found = [by_confusion(pool, sets, min_authors=5) for sets in ([counts], [anew], list(shipped.values()))]
+            found = [by_confusion(Pool.of(pool), sets, min_authors=5) for sets in ([counts], [anew], list(shipped.values()))]
             estimates = [each.negative_share for each in found if each]
             errors.append([abs(value - shares[0]) for value in (np.mean(told == 0), *(each.value for each in estimates))])
             held.append([each.low <= shares[0] <= each.high for each in estimates])
