@@ -82,7 +82,9 @@ def truth() -> tuple[float, float]:
 def test_coverage_with_a_sample(model: str) -> None:
     """Prints how often the 95 % intervals hold the truth, and how wide that of the share is beside that of the sample alone."""
     mean, negative = truth()
-    print(f"\nmodel {model}, {RUNS} pools of {DAYS} days: coverage of mean, of negative share; width, of the sample alone, narrower in")
+    print(
+        f"\nmodel {model}, {RUNS} pools of {DAYS} days: coverage of mean, of negative share; width, of the sample alone; narrower, wider in"
+    )
     for voices, count in ((60, 10), (60, 20), (60, 50), (200, 10), (200, 20), (200, 50)):
         draw, held, widths = np.random.default_rng([voices, count]), [], []
         for _ in range(RUNS):
@@ -93,8 +95,10 @@ def test_coverage_with_a_sample(model: str) -> None:
             held.append([each.low <= true <= each.high for each, true in ((found.mean, mean), (found.negative_share, negative))])
             widths.append([each.negative_share.high - each.negative_share.low for each in (found, alone)])
         (of_mean, of_share), (ours, sample) = np.mean(held, axis=0), np.mean(widths, axis=0)
-        narrower = np.mean([one < other for one, other in widths])
-        print(f"{voices:4} voices a day, {count:3} read: {of_mean:6.1%} {of_share:6.1%}   {ours:.3f} {sample:.3f} {narrower:5.0%}")
+        narrower, wider = (np.mean([sign * one < sign * other for one, other in widths]) for sign in (1, -1))
+        print(
+            f"{voices:4} voices a day, {count:3} read: {of_mean:6.1%} {of_share:6.1%}   {ours:.3f} {sample:.3f} {narrower:5.0%} {wider:5.0%}"
+        )
 
 
 @pytest.mark.parametrize("texts", ["domain benchmark", "written posts, held out"])
