@@ -82,6 +82,7 @@ class Pool:
 
     @classmethod
     def of(cls, posts: Sequence[Heard]) -> Pool:
+        """These posts, in this order."""
         languages, language = _numbered([each.language or "" for each in posts])
         readers, reader = _numbered([each.reader or "" for each in posts])
         return cls(
@@ -102,6 +103,7 @@ class Pool:
         return np.asarray(1 / posts[voice] / max(1, len(posts)))
 
     def voices(self) -> int:
+        """How many different people speak."""
         return len(np.unique(self.voice))
 
 

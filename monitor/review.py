@@ -21,9 +21,6 @@ from monitor.sentiment import Item, Scorer, scores_of
 from monitor.sentiment.passages import passage
 from monitor.store import PERSON, Drawn, Frame, Store
 
-COUNT = 10
-"""Posts to be drawn of a day."""
-
 _LABELS = ("negative", "neutral", "positive")
 _BATCH = 32
 

@@ -96,9 +96,8 @@ def test_coverage_with_a_sample(model: str) -> None:
             widths.append([each.negative_share.high - each.negative_share.low for each in (found, alone)])
         (of_mean, of_share), (ours, sample) = np.mean(held, axis=0), np.mean(widths, axis=0)
         narrower, wider = (np.mean([sign * one < sign * other for one, other in widths]) for sign in (1, -1))
-        print(
-            f"{voices:4} voices a day, {count:3} read: {of_mean:6.1%} {of_share:6.1%}   {ours:.3f} {sample:.3f} {narrower:5.0%} {wider:5.0%}"
-        )
+        parts = f"{of_mean:6.1%} {of_share:6.1%}   {ours:.3f} {sample:.3f}   {narrower:4.0%} {wider:4.0%}"
+        print(f"{voices:4} voices a day, {count:3} read: {parts}")
 
 
 @pytest.mark.parametrize("texts", ["domain benchmark", "written posts, held out"])
