@@ -142,15 +142,16 @@ def warnings(config: Config) -> list[str]:
     if not config.notify.targets:
         found.append("notify.targets has no usable target, so alerts are kept in the database and go nowhere: write at least console")
     scorer = config.scorer
-    if scorer.key_env and not os.environ.get(scorer.key_env):
-        found.append(f"scorer.key_env names {scorer.key_env}, which is not set here: set it for what runs `understand`")
     if not (scorer.stays_here or scorer.tokens_per_day or scorer.spend_per_day):
         found.append(
             f"scorer.endpoint has no limit per day, and its first run reads every stored post: {scorer.host} may charge for all of them; "
             "write tokens_per_day, or price and spend_per_day"
         )
-    if not scorer.stays_here and (scorer.endpoint or "").startswith("http:"):
-        found.append(f"scorer.endpoint sends passages of posts, and the key, to {scorer.host} unencrypted: write https:// if it can")
+    for section, step, model in (("scorer", "understand", scorer), ("review", "review --ask", config.review or Scorer())):
+        if model.key_env and not os.environ.get(model.key_env):
+            found.append(f"{section}.key_env names {model.key_env}, which is not set here: set it for what runs `{step}`")
+        if not model.stays_here and (model.endpoint or "").startswith("http:"):
+            found.append(f"{section}.endpoint sends passages of posts, and the key, to {model.host} unencrypted: write https:// if it can")
     return found
 
 

@@ -1,8 +1,8 @@
 """The database's shape, as migrations that are only ever appended, and what each table and column means.
 
 A database is brought up to date when it is opened; one from a newer version is refused and left as it is. Tables may
-gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage` and `v_corrections` keep the columns that they
-have, so queries written against them go on working.
+gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage`, `v_corrections` and `v_reviews` keep the
+columns that they have, so queries written against them go on working.
 """
 
 from __future__ import annotations
@@ -67,6 +67,13 @@ def m007_effective_voices(db: Database) -> None:
 def m008_why(db: Database) -> None:
     """What moved the figure of an alert, in the sentences that its message says."""
     for statement in _WHY:
+        db.execute(statement)
+
+
+@migrations()
+def m009_reviews(db: Database) -> None:
+    """Random samples of what was said, with the probability of everything that could be drawn, and what readers said."""
+    for statement in _REVIEWS:
         db.execute(statement)
 
 
@@ -278,6 +285,32 @@ _WHY = (
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
 )
 
+_REVIEWS = (
+    """CREATE TABLE draws (
+        id INTEGER PRIMARY KEY, day TEXT NOT NULL, team TEXT NOT NULL, count INTEGER NOT NULL, seed INTEGER NOT NULL,
+        drawn_at TEXT NOT NULL)""",
+    """CREATE TABLE reviews (
+        post_id INTEGER NOT NULL REFERENCES posts (id) ON DELETE CASCADE, team TEXT NOT NULL,
+        draw_id INTEGER NOT NULL REFERENCES draws (id), text_hash TEXT NOT NULL, probability REAL NOT NULL, position INTEGER,
+        label TEXT, read_by TEXT, read_at TEXT,
+        PRIMARY KEY (post_id, team)) WITHOUT ROWID""",
+    """CREATE INDEX reviews_drawn ON reviews (draw_id) WHERE position IS NOT NULL""",
+    """CREATE VIEW v_reviews AS
+        SELECT r.post_id AS id, r.team, r.draw_id, d.day, d.drawn_at, r.probability, r.position,
+            CASE r.read_by WHEN 'person' THEN c.label ELSE r.label END AS label, r.read_by, r.read_at
+        FROM reviews r JOIN draws d ON d.id = r.draw_id JOIN posts p ON p.id = r.post_id AND p.text_hash = r.text_hash
+        LEFT JOIN corrections c ON c.post_id = r.post_id AND c.team = r.team AND c.text_hash = r.text_hash""",
+    """DROP VIEW v_corrections""",
+    """CREATE VIEW v_corrections AS
+        SELECT p.id, p.source, p.native_id, p.url, p.posted_at, p.language, c.team, c.label, c.note, c.corrected_at,
+            c.text_hash <> p.text_hash AS lapsed, s.model, s.label AS model_label, s.value AS model_value,
+            EXISTS (SELECT 1 FROM reviews r WHERE r.post_id = c.post_id AND r.team = c.team AND r.text_hash = c.text_hash
+                    AND r.read_by = 'person') AS drawn
+        FROM corrections c JOIN posts p ON p.id = c.post_id
+        LEFT JOIN scores s ON s.post_id = c.post_id AND s.team = c.team AND s.input_hash <> '' AND p.unread < 2
+            AND s.model = (SELECT value FROM meta WHERE key = 'model')""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
@@ -287,6 +320,8 @@ DESCRIPTIONS: dict[str, str] = {
     "corrections": "A person's label of a post toward a team. It counts in place of every model's score, as long as the post's words are "
     "those that the person read (`text_hash`).",
     "spending": "What asking the model behind scorer.endpoint has cost, per UTC day and model.",
+    "draws": "One row per random sample: of which day and team (`*`: all together), how many posts of the day were wanted, and when.",
+    "reviews": "What draws could have drawn, each with its probability; what was drawn has a `position`, and what was read a reader.",
     "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
     "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
     "echoes": "Whose words a post repeats, for every post that names a team. A repost is no voice and not in the trends.",
@@ -309,6 +344,7 @@ DESCRIPTIONS: dict[str, str] = {
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
     "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",
+    "v_reviews": "reviews of posts that have kept their words, with the day and time of the draw and the reader's label.",
     "v_alerts": "Alerts with the number of messages sent and unsent.",
     "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
 }
@@ -327,6 +363,7 @@ COLUMNS: dict[str, str] = {
     "checked_day": "the last complete UTC day that the rule has judged",
     "corrected": "1 if a person's correction stands in place of the model's figures, else 0",
     "corrected_at": "when the person said so, UTC",
+    "count": "posts that were to be drawn of a day",
     "coverage": "share in [0, 1] of the sources crawled at that time whose finished crawls read that day; NULL: imported only",
     "cost": "in the currency of scorer.price; 0 where no price is given",
     "covered": "1 if a finished crawl read the day, else 0; NULL: imported only",
@@ -340,6 +377,9 @@ COLUMNS: dict[str, str] = {
     "decision": "`asked`, or `refused`: by the site's rules, its budget, or after it showed that it does not want to be read",
     "deleted": "posts whose words were removed",
     "deleted_at": "when the post's words were removed, UTC; NULL while it lives",
+    "draw_id": "draws.id",
+    "drawn": "1 if the post was drawn at random and read for `review`; what somebody thought worth correcting is no sample",
+    "drawn_at": "when, UTC; what became known later was not among what could be drawn",
     "edited_at": "when its author last edited it, UTC",
     "end": "offset behind the mention's last character",
     "ended_at": "UTC; NULL while it goes on",
@@ -359,6 +399,8 @@ COLUMNS: dict[str, str] = {
     "label": "the likeliest of negative, neutral and positive",
     "corrections.label": "negative, neutral or positive, as a person says",
     "v_corrections.label": "negative, neutral or positive, as a person says",
+    "reviews.label": "negative, neutral or positive, as a model says; a person's label is in corrections",
+    "v_reviews.label": "negative, neutral or positive, as its reader says; NULL: not read",
     "language": "ISO 639 code",
     "last_day": "the last UTC day on which it was crawled",
     "lapsed": "1 if the post was reworded since: the correction counts no more, until the person gives it again",
@@ -387,11 +429,18 @@ COLUMNS: dict[str, str] = {
     "path": "/robots.txt or /.well-known/tdmrep.json",
     "position": "its place in the message, from 0",
     "visits.position": "its place in the crawl, from 0",
+    "reviews.position": "its place in the order to read in, from 0; NULL: not drawn",
+    "v_reviews.position": "its place in the order to read in, from 0; NULL: not drawn",
     "positive": "probability, 0..1",
     "positive_share": "share of voices, 0..1",
     "post_id": "posts.id",
     "posted_at": "when it was posted, UTC",
     "posts": "number of posts",
+    "probability": "how likely it was to be drawn, above 0 and at most 1",
+    "reviews.read_at": "when, UTC",
+    "v_reviews.read_at": "when, UTC",
+    "reviews.read_by": "`person`, or name@revision of the model that read it; NULL: not read",
+    "v_reviews.read_by": "`person`, or name@revision of the model that read it; NULL: not read",
     "read_at": "when it was read, or could not be, UTC",
     "read_by": "name@revision of the very model that gave the score, which of two that take turns it was; NULL: a correction alone",
     "reason": "why, in a sentence",
@@ -404,6 +453,7 @@ COLUMNS: dict[str, str] = {
     "retired": "1 if its words, address and author went by privacy.retention, and it still counts in its day's figures",
     "rule": "the rule's id in config.yaml",
     "scored_at": "UTC",
+    "seed": "what the sample can be drawn again with",
     "sent": "messages sent",
     "sent_at": "when it went out, UTC",
     "since": "the UTC day on which the state began",
@@ -422,6 +472,7 @@ COLUMNS: dict[str, str] = {
     "text": "the author's own words; those of a post that opens a thread begin with its title",
     "site_files.text": "the file; empty: there is none; NULL: it could not be read",
     "text_hash": "tells whether the text is unchanged",
+    "reviews.text_hash": "posts.text_hash of the words that could be drawn",
     "corrections.text_hash": "posts.text_hash of the words that the person read",
     "thread_id": "the thread's id on its site",
     "threads": "distinct threads",

@@ -226,6 +226,8 @@ class Config(Section):
     teams: tuple[Team, ...] = ()
     sources: tuple[Source, ...] = ()
     scorer: Scorer = Scorer()
+    review: Scorer | None = None
+    """The model that reads random samples for `review --ask`: one behind an endpoint, better than that of `scorer`."""
     rules: tuple[Rule, ...] = ()
     notify: Notify = Notify()
     privacy: Privacy = Privacy()
@@ -238,6 +240,13 @@ class Config(Section):
     def _one_line(cls, value: str) -> str:
         if not value.isprintable():  # it becomes a header
             raise ValueError("write an e-mail address or the address of a page, on one line")
+        return value
+
+    @field_validator("review")
+    @classmethod
+    def _another_reader(cls, value: Scorer | None) -> Scorer | None:
+        if value and (value.endpoint is None or value.escalate_below is not None):
+            raise ValueError("write endpoint and model, and no escalate_below: a model that is asked of every post that was drawn")
         return value
 
     @property

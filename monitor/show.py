@@ -15,8 +15,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from monitor import context, trend
+from monitor import context, corrected, trend
 from monitor.config import Config
+from monitor.corrected import Corrected, Estimate
 from monitor.privacy import turns
 from monitor.records import ALL, DailyTrend
 from monitor.store import Store
@@ -122,26 +123,44 @@ def team_days(store: Store, config: Config, team: str, day: dt.date, days: int =
     """The last `days` days of a team, all sources, newest first, with coverage and context; days without a post have no row.
 
     `share_of_voice` in [0, 1] is among the configured teams, `usual` the mean and `usual_authors` the people a day that were
-    usual then. `change_point` is how far the level moved on the first day of a new one, else None (monitor/context.py).
+    usual then. `change_point` is how far the level moved on the first day of a new one, else None (monitor/context.py). Each has
+    the corrected figures of the week that it ends (`week_...`), and what the model says of the same people.
     """
+    since = day - dt.timedelta(days=days - 1)
     known = [row for row in store.trends(source=ALL, model=store.model, since=day - context.HISTORY) if row.day <= day]
     series = [row for row in known if row.team == team]
     shares = context.shares_of_voice(known, [each.id for each in config.teams])
     points = {point.day: point.after - point.before for point in context.change_points(series)}
-    rows = []
-    for row in store.daily(team, (day - dt.timedelta(days=days - 1)).isoformat(), day.isoformat()):
+    rows = store.daily(team, since.isoformat(), day.isoformat())
+    weeks = corrected.weeks(store, config, team, since, day) if rows else {}
+    found = []
+    for row in rows:
         on = dt.date.fromisoformat(row["day"])
         usual = context.usual(series, on)
-        rows.append(
+        found.append(
             {
                 **row,
                 "share_of_voice": shares.get((on, team)),
                 "usual": usual.mean if usual else None,
                 "usual_authors": usual.authors if usual else None,
                 "change_point": points.get(on),
+                **_week(weeks.get(row["day"])),
             }
         )
-    return rows
+    return found
+
+
+def _week(found: Corrected | None) -> dict[str, Any]:
+    row: dict[str, Any] = {f"week_{name}": getattr(found, name, None) for name in ("authors", "model_mean", "model_negative_share")}
+    row |= {
+        "week_corrected_by": found and found.method,
+        "week_read": found and found.read,
+        "week_readers": found and ", ".join(found.readers),
+    }
+    for name in ("mean", "negative_share"):
+        for part in Estimate._fields:
+            row[f"week_corrected_{name}" + f"_{part}" * (part != "value")] = found and getattr(getattr(found, name), part)
+    return row
 
 
 def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping[str, Any]]) -> Any:
@@ -185,7 +204,22 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
         )
         if alert["why"]:
             parts.append(Text(alert["why"], style="dim"))
+    if days and days[0]["week_corrected_by"]:
+        parts.insert(1, _week_text(days[0]))
     return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
+
+
+def _week_text(row: Mapping[str, Any]) -> Text:
+    """The corrected figures of the week that a day ends, beside the model's own."""
+    by = f"by a random sample of {row['week_read']} posts, read by {row['week_readers']}"
+    if row["week_corrected_by"] == "confusion":
+        by = "by what the model mistakes on held-out posts (weaker than a sample: `forum-monitor review` draws one)"
+    text = Text(f"\nSeven days to {row['day']}, {row['week_authors']} people, corrected {by}:")
+    text.append(f"\n  mean      model {row['week_model_mean']:+z.2f}, corrected {row['week_corrected_mean']:+z.2f}")
+    text.append(f" (95 % interval {row['week_corrected_mean_low']:+z.2f} to {row['week_corrected_mean_high']:+z.2f})")
+    text.append(f"\n  negative  model {row['week_model_negative_share']:.0%}, corrected {row['week_corrected_negative_share']:.0%}")
+    text.append(f" ({row['week_corrected_negative_share_low']:.0%} to {row['week_corrected_negative_share_high']:.0%})\n")
+    return text
 
 
 def attention(store: Store, config: Config, day: dt.date, team: str | None = None, days: int = 7) -> list[dict[str, Any]]:
@@ -258,6 +292,8 @@ def corrections_table(rows: Sequence[Mapping[str, Any]]) -> Any:
         label = Text(row["label"], style=_STYLES.get(row["label"], ""))
         if row["lapsed"]:
             label.append(" (lapsed: reworded since)", style="dim")
+        elif row["drawn"]:
+            label.append(" (drawn)", style="dim")
         table.add_row(f"#{row['id']}", row["posted_at"][:10], row["source"], row["team"], model, label, row["note"] or "")
     return table
 

@@ -23,7 +23,8 @@ VIEWS = {
     "team model negative neutral positive value label corrected read_by",
     "v_alerts": "id rule type team source state day fired_at resolved_day resolved_at value before threshold low high authors posts "
     "reason sent unsent why",
-    "v_corrections": "id source native_id url posted_at language team label note corrected_at lapsed model model_label model_value",
+    "v_corrections": "id source native_id url posted_at language team label note corrected_at lapsed model model_label model_value drawn",
+    "v_reviews": "id team draw_id day drawn_at probability position label read_by read_at",
 }
 """What is written against the views by people and pages. Append; never rename, reorder or remove."""
 

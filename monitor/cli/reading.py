@@ -94,7 +94,7 @@ def posts(
 @output
 @click.pass_context
 def query(ctx: click.Context, sql: str | None, tables: bool, limit: int, form: str | None) -> None:
-    """Ask the store in SQL, read-only. Stable views: v_daily, v_posts, v_alerts, v_coverage, v_corrections."""
+    """Ask the store in SQL, read-only. Stable views: v_daily, v_posts, v_alerts, v_coverage, v_corrections, v_reviews."""
     from monitor import show as shown
     from monitor.store import Store
 

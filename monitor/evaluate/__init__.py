@@ -51,7 +51,8 @@ class Figure:
 class Group:
     """The figures of all pairs (`by` and `name` are "all"), or of those whose row has this lang, source or kind.
 
-    Shares in [0, 1]. `f1` is per label; None for one that neither readers nor the model say in this group.
+    Shares in [0, 1]. `f1` is per label; None for one that neither readers nor the model say in this group. `confusion` counts pairs:
+    a row for each label that readers give, a column for each that the model gives.
     """
 
     by: str
@@ -61,6 +62,7 @@ class Group:
     macro_f1: Figure
     accuracy: Figure
     f1: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An evaluation. `confusion` counts pairs: a row for each label that readers give, a column for each that the model gives.
+    """An evaluation. `confusion` is that of all pairs (see `Group`).
 
     `not_found` pairs name a team that does not stand in their text, `failed` ones are of texts that the model cannot take,
     and `waiting` ones of texts that it was not asked about, since it may not be asked any more: `paused` says why. None of
@@ -171,7 +173,7 @@ def evaluate(
             _group(by, name, cells[members], posts[members], resamples, seed)
             for by, name, members in _members([pair.row for pair, _ in scored])
         ),
-        confusion=tuple(tuple(int(count) for count in line) for line in cells.sum(0).reshape(3, 3)),
+        confusion=_counts(cells),
         ece=float(figures.calibration_error(confidence, right)),
         ece_if_calibrated=figures.error_if_calibrated(confidence, [seed]),
         bins=tuple(_bins(confidence, right)),
@@ -245,7 +247,12 @@ def _group(by: str, name: str, cells: figures.Floats, posts: figures.Floats, res
         macro_f1=Figure(float(figures.macro_f1(confusion)), *figures.interval(figures.macro_f1(confusion, drawn))),
         accuracy=Figure(float(figures.accuracy(confusion)), *figures.interval(figures.accuracy(drawn))),
         f1=tuple(None if np.isnan(value) else float(value) for value in figures.f1(confusion)),
+        confusion=_counts(cells),
     )
+
+
+def _counts(cells: figures.Floats) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(count) for count in line) for line in cells.sum(0).reshape(3, 3))
 
 
 def _per_post(added: figures.Floats, posts: figures.Floats) -> figures.Floats:

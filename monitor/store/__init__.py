@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from monitor.store.alerts import Alerts, Due, Step
 from monitor.store.connection import SCHEMA, TIMEOUT
-from monitor.store.corrections import Corrections
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.posts import PURGE_AFTER, Counts
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
+from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
 from monitor.store.runs import KEEP_RUNS, Runs, Standing
 from monitor.store.spending import Spending
 from monitor.store.spoken import Speaking, Spoken
@@ -22,12 +22,12 @@ from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Due", "Reading", "SiteFile", "Spoken", "Standing", "Step",
-    "Store", "Unread", "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Reading", "SiteFile",
+    "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Alerts, Corrections, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Alerts, Reviews, Speaking, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

@@ -284,13 +284,14 @@ class Forgetting(Posts):
             connection.executemany("DELETE FROM scores WHERE post_id = ?", silent)
             of_leaving = "post_id IN (SELECT id FROM leaving)"
             connection.execute(f"UPDATE scores SET input_hash = 'retired' WHERE {of_leaving} AND input_hash <> ''")
-            connection.execute(
-                f"""DELETE FROM corrections WHERE {of_leaving}
-                    AND text_hash <> (SELECT text_hash FROM posts p WHERE p.id = corrections.post_id)"""
-            )
-            connection.execute(f"UPDATE corrections SET text_hash = '', note = NULL WHERE {of_leaving}")
+            for table in ("corrections", "reviews"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE {of_leaving} AND text_hash <> (SELECT text_hash FROM posts p WHERE p.id = {table}.post_id)"
+                )
+                connection.execute(f"UPDATE {table} SET text_hash = '' WHERE {of_leaving}")
+            connection.execute(f"UPDATE corrections SET note = NULL WHERE {of_leaving}")
             for table, column, bound in self._holders():
-                if bound and table not in ("scores", "corrections"):
+                if bound and table not in ("scores", "corrections", "reviews"):
                     connection.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM leaving)")
             voices: dict[str, str] = {}
             threads: dict[str, str] = {}
