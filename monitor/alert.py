@@ -2,11 +2,13 @@
 
 The promise: an alert is told once. A round stores every step, event and message of its own in one transaction; the
 same round again, after a kill or a restart, finds nothing left to do. Rules are judged on each complete day, in order;
-a day that still goes on may begin an alert, and never ends one.
+a day that still goes on may begin an alert, and never ends one. Each series has a health besides, as its last complete day
+could be judged: ok, no data, inhibited (a crawl or the model has not read the day whole) or error. Only a day that could be
+judged moves a state.
 
-    normal -- breach --> pending -- `for` days in a row --> firing -- recovery, `recover_for` days in a row --> resolved
-       ^--- no breach ------'                                                                                      |
-       ^--- the next complete day, when it is not a breach again --------------------------------------------------'
+    normal -- breach --> pending -- `for` days in a row --> firing -- recovery --> recovering -- `recover_for` days --> resolved
+       ^--- no breach ------'                                  ^--- none ---------------'                                  |
+       ^--- the next complete day, when it is not a breach again ----------------------------------------------------------'
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
-from monitor import explain, rules, stopped
+from monitor import explain, inhibit, rules, stopped, telling
 from monitor.config import Config, Rule
 from monitor.errors import MonitorError
 from monitor.privacy import suppressed
-from monitor.records import ALL, SOURCE_STOPPED, AlertState, DailyTrend
+from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED, AlertState, DailyTrend, Health
 from monitor.rules import Verdict, shift
 from monitor.rules.overtakes import difference
 from monitor.store import Step, Store
@@ -54,6 +57,11 @@ class State:
     since: dt.date
     checked_day: dt.date | None
     streak: int = 0
+
+    @property
+    def stage(self) -> AlertState:
+        """The name, or `recovering` while days of recovery are counted. In between the alert fires, for all that is told of it."""
+        return "recovering" if self.name == "firing" and self.streak else self.name
 
 
 def advance(state: State, verdict: Verdict, day: dt.date, rule: Rule, *, complete: bool) -> tuple[State, Event | None]:
@@ -106,13 +114,21 @@ def judge(state: State, days: Sequence[DailyTrend], rule: Rule, *, complete: boo
     return rules.check(days, rule, began=state.since if state.name in _BREACHED else None)
 
 
-def follow(state: State, days: Sequence[DailyTrend], rule: Rule, *, open_day: dt.date) -> Iterator[tuple[State, Event | None, Verdict]]:
-    """What each day of `days` not yet checked does to `state`. Days from `open_day` on are not complete."""
+def follow(
+    state: State, days: Sequence[DailyTrend], rule: Rule, *, open_day: dt.date, unread: Mapping[dt.date, str] | None = None
+) -> Iterator[tuple[State, Event | None, Verdict]]:
+    """What each day of `days` not yet checked does to `state`. Days from `open_day` on are not complete.
+
+    Those in `unread` are days without data, for the reason that stands there.
+    """
     for index, day in enumerate(days):
         complete = day.day < open_day
         if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and rule.type in _WHOLE_DAYS_ONLY):
             continue
-        verdict = judge(state, days[: index + 1], rule, complete=complete)
+        if unread and day.day in unread:
+            verdict = rules.no_data(day, rule, unread[day.day])
+        else:
+            verdict = judge(state, days[: index + 1], rule, complete=complete)
         state, event = advance(state, verdict, day.day, rule, complete=complete)
         yield state, event, verdict
 
@@ -122,10 +138,10 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
 
     Trends must be up to date. A series that is new, or was not watched for a time, begins with its last `for` complete
     days, so that nobody is told of what was over long ago. What is no longer watched is ended, and told, unless
-    `keep_unwatched`. A post that comes after its day was judged changes the trend, and nothing here. Raises
-    MonitorError, after all else is stored, when a rule could not be checked.
+    `keep_unwatched`. A day that was not read whole waits inhibit.WAIT for its posts. A post that comes after its day was judged
+    changes the trend, and nothing here. Raises MonitorError, after all else is stored, when a rule could not be checked.
     """
-    stored = _stored(store)
+    stored, healths = _stored(store)
     series = _series(config)
     today = now.astimezone(dt.UTC).date()
     open_days = {key: _open_day(config, key[2], now) for key in series}
@@ -133,37 +149,81 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
     for key, rule in series.items():
         state = stored.get(key) or State("normal", today, None)
         states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
-    histories = _histories(store, series, states, today, config.privacy.min_authors)
+    histories, rows = _histories(store, series, states, today, config.privacy.min_authors)
     steps, failed = [] if keep_unwatched else _unwatched(stored, series, config, today), []
-    steps += stopped.stopped(store, config, {key: state.name for key, state in stored.items()}, now=now)
+    names = {key: state.name for key, state in stored.items()}
+    steps += stopped.stopped(store, config, names, now=now) + stopped.unread(store, names, now=now)
+    unread = _unread(store, config, series, states, rows, _stopped_since(stored, steps), now)
     for key, rule in series.items():
+        before = _Before(stored.get(key), states[key], healths.get(key, "ok"))
+        waits = min((day for day in unread[key] if day < open_days[key] and today - day <= inhibit.WAIT), default=None)
+        days = [day for day in histories[key] if waits is None or day.day < waits]
         try:
-            judged = list(follow(states[key], histories[key], rule, open_day=open_days[key]))
+            judged = list(follow(states[key], days, rule, open_day=open_days[key], unread=unread[key]))
         except Exception as error:  # one rule that fails must not take the others with it
             failed.append(
                 f"the rule {key[0]} could not be checked on {key[1]} in {key[2]} ({type(error).__name__}: {error}); the others were"
             )
             log.exception("rule %s, team %s, source %s", *key)
+            if before.health != "error":
+                steps.append(_step(store, config, key, rule, before.state, "error", f"The rule fails ({type(error).__name__})."))
             continue
-        # Of days without an event only the last one's state matters, and only if it is another than is stored.
-        last = judged[-1:] if judged and judged[-1][0] != stored.get(key) else []
-        steps += [_step(store, config, key, rule, *day) for day in [day for day in judged[:-1] if day[1]] + last]
+        steps += _steps(store, config, key, rule, before, judged, unread[key], waits)
+    steps = telling.addressed(store, config, steps, now=now)
     store.save_steps(steps, targets=[target.key for target in config.notify.targets], at=now)
+    reminded = telling.remind(store, config, now=now)
     if failed:
         raise MonitorError("; ".join(failed))
-    return [_sentence(config, step, step.event) for step in steps if step.event and step.event[1] in ("firing", "resolved")]
+    return [_sentence(config, step, step.event) for step in steps if step.event and step.told] + reminded
 
 
-def _stored(store: Store) -> dict[Key, State]:
-    return {
+def _stored(store: Store) -> tuple[dict[Key, State], dict[Key, Health]]:
+    rows = store.alert_states()
+    states = {
         key: State(
-            row["state"],
+            "firing" if row["state"] == "recovering" else row["state"],
             dt.date.fromisoformat(row["since"]),
             dt.date.fromisoformat(day) if (day := row["checked_day"]) else None,
             row["streak"],
         )
-        for key, row in store.alert_states().items()
+        for key, row in rows.items()
     }
+    return states, {key: row["health"] for key, row in rows.items()}
+
+
+def _stopped_since(stored: Mapping[Key, State], steps: Sequence[Step]) -> dict[str, dt.date]:
+    """The sources that cannot be read after this round's `steps`, and since when."""
+    found = {key[2]: state.since for key, state in stored.items() if key[0] == SOURCE_STOPPED and state.name == "firing"}
+    for step in steps:
+        if step.rule == SOURCE_STOPPED:
+            found.pop(step.source, None)
+            found.update({step.source: step.since} if step.state == "firing" else {})
+    return found
+
+
+def _unread(
+    store: Store, config: Config, series: Mapping[Key, Rule], states: Mapping[Key, State], rows: Sequence[DailyTrend],
+    stopped_since: Mapping[str, dt.date], now: dt.datetime,
+) -> dict[Key, dict[dt.date, str]]:  # fmt: skip
+    """For each series, the days yet to be judged that were not read whole, and why."""
+    today = now.astimezone(dt.UTC).date()
+    since = min(((states[key].checked_day or today) - dt.timedelta(days=rule.for_) for key, rule in series.items()), default=today)
+    crawled = {source.name: _open_day(config, source.name, now) for source in config.sources if source.enabled}
+    not_crawled = inhibit.not_crawled(store, crawled, stopped_since, since, today)
+    lacking = {**inhibit.not_understood(store, since), **not_crawled}
+    if not lacking:
+        return {key: {} for key in series}
+    rests_on = inhibit.rests_on(rows, today)
+    found = {}
+    for key, rule in series.items():
+        teams = [team for team in (key[1], rule.against) if team]
+        sources = {key[2]} if key[2] != ALL else {source for team in teams for source in rests_on.get(team, ())}
+        days = [since + dt.timedelta(days=n) for n in range((today - since).days + 1)]
+        days = [day for day in days if day > (states[key].checked_day or since)]
+        # Posts are counted whether or not they are understood.
+        of = not_crawled if key[1] == ALL else lacking
+        found[key] = inhibit.inhibited(sorted(sources), of, days, rule.for_ if rule.type in _WHOLE_DAYS_ONLY else 1)
+    return found
 
 
 def _series(config: Config) -> dict[Key, Rule]:
@@ -194,8 +254,8 @@ def _open_day(config: Config, source: str, now: dt.datetime) -> dt.date:
 
 def _histories(
     store: Store, series: Mapping[Key, Rule], states: Mapping[Key, State], today: dt.date, min_authors: int
-) -> dict[Key, list[DailyTrend]]:
-    """The days that each series needs, up to today. A day without a post is zeros once its source has had any post."""
+) -> tuple[dict[Key, list[DailyTrend]], list[DailyTrend]]:
+    """The days that each series needs, up to today, and the rows behind them. A day without a post is zeros once its source has had any."""
     model = store.model
     first = {}
     for key, rule in series.items():
@@ -221,13 +281,58 @@ def _histories(
         if rule.against:
             nobody = DailyTrend(today, rule.against, source, model, 0, 0, 0, False)
             found[key] = [difference(row, spoken.get((rule.against, source, row.day), nobody)) for row in found[key]]
-    return found
+    return found, rows
 
 
-def _step(store: Store, config: Config, key: Key, rule: Rule, state: State, event: Event | None, verdict: Verdict) -> Step:
+class _Before(NamedTuple):
+    """Where a series stood before the round: as it is stored, if it is, as it is judged from, and its health."""
+
+    stored: State | None
+    state: State
+    health: Health
+
+
+def _steps(
+    store: Store, config: Config, key: Key, rule: Rule, before: _Before, judged: Sequence[tuple[State, Event | None, Verdict]],
+    unread: Mapping[dt.date, str], waits: dt.date | None,
+) -> list[Step]:  # fmt: skip
+    """A step for each day that changed the series' stage or health, and one for the last if its state is another than is stored."""
+    steps = []
+    stored, state, health = before
+    for number, (new, event, verdict) in enumerate(judged):
+        old_health = health
+        if new.checked_day and new.checked_day != state.checked_day:
+            health = "inhibited" if new.checked_day in unread else "no data" if verdict.outcome == "no data" else "ok"
+            if event is None and new.stage != state.stage:
+                event = (state.stage, new.stage, new.checked_day, _recovery(new, verdict, rule))
+        elif health == "error":
+            health = "ok"
+        if event:
+            event = (state.stage, *event[1:])
+        if event or health != old_health or (number == len(judged) - 1 and new != stored):
+            steps.append(_step(store, config, key, rule, new, health, verdict.reason, event, verdict))
+        state = new
+    if waits and health != "inhibited":
+        steps.append(_step(store, config, key, rule, state, "inhibited", f"{waits} waits to be judged: {unread[waits]}."))
+    return steps
+
+
+def _recovery(new: State, verdict: Verdict, rule: Rule) -> str:
+    if new.stage == "recovering":
+        return f"{verdict.reason} The alert ends when {rule.recover:g} has held for {rule.recover_for} complete days."
+    return f"{verdict.reason} The alert goes on: {rule.recover:g} has not held for {rule.recover_for} complete days."
+
+
+def _step(
+    store: Store, config: Config, key: Key, rule: Rule, state: State, health: Health, health_reason: str,
+    event: Event | None = None, verdict: Verdict | None = None,
+) -> Step:  # fmt: skip
     """The row to be stored, with the figures and the posts of an alert that begins, and what moved it."""
-    step = Step(key[0], rule.type, key[1], key[2], store.model, state.name, state.since, state.checked_day, state.streak, event)
-    if event is None or event[1] != "firing":
+    step = Step(
+        key[0], rule.type, key[1], key[2], store.model, state.stage, state.since, state.checked_day, state.streak, event,
+        health=health, health_reason=health_reason, severity=rule.severity,
+    )  # fmt: skip
+    if event is None or verdict is None or not step.begins:
         return step
     figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
     posts = store.evidence(key[1], key[2], store.model, state.since, event[2])
@@ -241,8 +346,10 @@ def _step(store: Store, config: Config, key: Key, rule: Rule, state: State, even
 def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: Config, today: dt.date) -> list[Step]:
     """Steps that end what was watched and is not any more. Without a `checked_day` it begins anew should it come back."""
     steps = []
-    rule_ids = {SOURCE_STOPPED, *(rule.id for rule in config.rules if rule.enabled)}
-    watched = series.keys() | {(SOURCE_STOPPED, ALL, source.name) for source in config.sources if source.enabled}
+    rule_ids = {SOURCE_STOPPED, POSTS_UNREAD, *(rule.id for rule in config.rules if rule.enabled)}
+    watched = (
+        series.keys() | {(POSTS_UNREAD, ALL, ALL)} | {(SOURCE_STOPPED, ALL, source.name) for source in config.sources if source.enabled}
+    )
     for key, state in stored.items():
         if key in watched or state.checked_day is None:
             continue
@@ -251,15 +358,17 @@ def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: 
         reason = f"No longer watched: {what} was removed from config.yaml or switched off there. Whether it is over is not known."
         after: AlertState = "resolved" if state.name == "firing" else "normal"
         if state.name in _BREACHED:
-            state, event = State(after, today, None), (state.name, after, today, reason)
+            state, event = State(after, today, None), (state.stage, after, today, reason)
         else:
             event = None
         rule, team, source = key
-        steps.append(Step(rule, "", team, source, "", state.name, state.since, checked_day=None, streak=0, event=event))
+        steps.append(
+            Step(rule, "", team, source, "", state.name, state.since, checked_day=None, streak=0, event=event, health_reason=reason)
+        )
     return steps
 
 
 def _sentence(config: Config, step: Step, event: Event) -> str:
     team = config.team(step.team)
     subject = step.source if step.team == ALL and step.source != ALL else f"{team.name if team else step.team} in {step.source}"
-    return f"{subject}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}"
+    return f"{subject}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}{f' Not sent: {step.untold}' if step.untold else ''}"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.records import ALL, SOURCE_STOPPED
+from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED
 from monitor.section import ID, Section
 
 RuleType = Literal["below", "above", "drop", "rise", "shift", "overtakes", "spike", "silence"]
@@ -113,12 +113,15 @@ class Rule(Section):
     """False alarms per series and year that are put up with, written as `1 per year`; `confidence` is set from it."""
     confidence: float = Field(default=None, validate_default=True, gt=0.5, lt=1)
     """How sure the statistics must be, one-sided. What it costs in false alarms stands in README."""
+    severity: str | None = Field(default=None, pattern=ID)
+    """How urgent its alerts are, in words of your own; a target with `severities` takes those alone that it names."""
 
     @field_validator("id")
     @classmethod
     def _not_ours(cls, value: str) -> str:
-        if value == SOURCE_STOPPED:
-            raise ValueError("write another id: this one is that of the alert that a source cannot be read")
+        if value in (SOURCE_STOPPED, POSTS_UNREAD):
+            what = "a source cannot be read" if value == SOURCE_STOPPED else "posts wait to be understood"
+            raise ValueError(f"write another id: this one is that of the alert that {what}")
         return value
 
     @field_validator("teams", mode="before")

@@ -87,7 +87,7 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
         **{name: event[name] for name in ("state", "rule", "type", "team", "source", "model")},
         **{name: event[name] for name in _FIGURES},
         "why": "" if over else event["why"] or "",
-        "of_sentiment": event["type"] not in ("spike", "silence", "stopped"),
+        "of_sentiment": event["type"] not in ("spike", "silence", "stopped", "unread"),
         "chart": f"cid:{chart_id(key)}" if trend else "",
     }
     shown = {name: _harmless(value) if isinstance(value, str) else value for name, value in values.items()} | {"posts": quoted}
@@ -149,6 +149,8 @@ def _headline(event: Mapping[str, Any]) -> str:
             return f"better spoken of than another team, by {value:.2f}"
         case "stopped":
             return "not read any more"
+        case "unread":
+            return "posts wait to be understood"
         case "spike":
             return f"{value:.0f} people spoke, usually {_count(before)}"
         case _:

@@ -16,7 +16,8 @@ from typing import Literal
 Kind = Literal["voice", "press", "import"]
 DateOrigin = Literal["site", "fetched"]
 Label = Literal["negative", "neutral", "positive"]
-AlertState = Literal["normal", "pending", "firing", "resolved"]
+AlertState = Literal["normal", "pending", "firing", "recovering", "resolved"]
+Health = Literal["ok", "no data", "inhibited", "error"]
 
 MAX_TEXT = 100_000
 """A post's text is cut here (characters): the longest forum posts known are below it, and one page must not fill the store."""
@@ -26,6 +27,9 @@ ALL = "*"
 
 SOURCE_STOPPED = "source-stopped"
 """The rule that nobody writes: the alert that a source cannot be read (monitor/stopped.py)."""
+
+POSTS_UNREAD = "posts-unread"
+"""Another: the alert that posts wait to be understood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,13 @@ def m009_reviews(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m010_states(db: Database) -> None:
+    """How the judging of a series goes, why an alert was told to nobody, how severe it is, and silences."""
+    for statement in _STATES:
+        db.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -311,6 +318,23 @@ _REVIEWS = (
             AND s.model = (SELECT value FROM meta WHERE key = 'model')""",
 )
 
+_STATES = (
+    """ALTER TABLE alert_states ADD COLUMN health TEXT NOT NULL DEFAULT 'ok'""",
+    """ALTER TABLE alerts ADD COLUMN severity TEXT""",
+    """ALTER TABLE alerts ADD COLUMN untold TEXT""",
+    """ALTER TABLE alerts ADD COLUMN part_of INTEGER REFERENCES alerts (id)""",
+    """CREATE TABLE silences (
+        id INTEGER PRIMARY KEY, rule TEXT NOT NULL, team TEXT NOT NULL, source TEXT NOT NULL, begins_at TEXT NOT NULL,
+        ends_at TEXT NOT NULL, reason TEXT NOT NULL)""",
+    """DROP VIEW v_alerts""",
+    """CREATE VIEW v_alerts AS
+        SELECT a.id, a.rule, a.type, a.team, a.source, a.state, a.day, a.fired_at, a.resolved_day, a.resolved_at, a.value, a.before,
+            a.threshold, a.low, a.high, a.authors, a.posts, a.reason,
+            count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent, a.why,
+            a.severity, a.untold, a.part_of
+        FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
+)
+
 DESCRIPTIONS: dict[str, str] = {
     "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
     "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
@@ -329,8 +353,9 @@ DESCRIPTIONS: dict[str, str] = {
     "crawls": "One row per crawl of a source: what it stored, how it ended, the span of post times it covered, its cursor.",
     "runs": "One row per run of a step: when, and how it ended.",
     "alerts": "One row per event: what moved (`value`, from `before`), its interval, when it fired and when it was over.",
-    "alert_states": "Where each rule stands for each team and source, since when, and the last complete day it has checked.",
-    "alert_events": "Every change of such a state, with its reason. Events that people are told of have deliveries.",
+    "alert_states": "Where each rule stands for each team and source, since when, the last complete day it has checked, and how that went.",
+    "alert_events": "Every change of such a state or health, with its reason. Events that people are told of have deliveries.",
+    "silences": "Which alerts are kept and not sent, from when to when, and why.",
     "alert_posts": "The posts that show an alert, in order.",
     "deliveries": "The outbox: one row per event and target.",
     "sources": "Every source that was ever crawled, and the days that its crawls span.",
@@ -351,14 +376,15 @@ DESCRIPTIONS: dict[str, str] = {
 """What each table and view is for."""
 
 COLUMNS: dict[str, str] = {
-    "after": "the state that began",
+    "after": "the state or health that began; `firing` after `firing`: told again",
     "alert_id": "alerts.id",
     "at": "when, UTC",
     "attempts": "how often it was tried",
     "author_key": "keyed hash of the author's name within the source; the name itself is nowhere",
     "authors": "distinct voices: authors, or threads where no author is known",
     "before": "what the value was before, in the rule's own unit",
-    "alert_events.before": "the state that ended",
+    "alert_events.before": "the state or health that ended",
+    "begins_at": "when, UTC",
     "changed": "known posts that had changed",
     "checked_day": "the last complete UTC day that the rule has judged",
     "corrected": "1 if a person's correction stands in place of the model's figures, else 0",
@@ -383,6 +409,7 @@ COLUMNS: dict[str, str] = {
     "edited_at": "when its author last edited it, UTC",
     "end": "offset behind the mention's last character",
     "ended_at": "UTC; NULL while it goes on",
+    "ends_at": "when, UTC",
     "error": "why the last attempt failed; where it was sent all the same, whom it did not reach",
     "event_id": "alert_events.id",
     "fetched_at": "when its present words were fetched, UTC",
@@ -390,6 +417,7 @@ COLUMNS: dict[str, str] = {
     "fired_at": "when the alert fired, UTC",
     "forgotten_on": "UTC day",
     "first_day": "the first UTC day that its crawls reached back to",
+    "health": "how judging the last complete day went: `ok`, `no data`, `inhibited` (not read whole) or `error`",
     "high": "upper end of the 95 % interval",
     "host": "scheme, name and port",
     "id": "number of the row",
@@ -425,6 +453,7 @@ COLUMNS: dict[str, str] = {
     "note": "why, in the person's words",
     "origin_id": "posts.id of the earlier post that holds most of this one; NULL: none is known",
     "outcome": "`ok`, `failed`, `stopped` or `killed`; NULL while it goes on",
+    "part_of": "alerts.id of the alert that was told in its place, since both tell of one turn; NULL: none",
     "parent_id": "native_id of the post it answers",
     "path": "/robots.txt or /.well-known/tdmrep.json",
     "position": "its place in the message, from 0",
@@ -452,16 +481,20 @@ COLUMNS: dict[str, str] = {
     "resolved_day": "the UTC day that ended it",
     "retired": "1 if its words, address and author went by privacy.retention, and it still counts in its day's figures",
     "rule": "the rule's id in config.yaml",
+    "silences.reason": "why, in the person's words",
+    "silences.rule": "the rule's id; `*`: every rule",
     "scored_at": "UTC",
     "seed": "what the sample can be drawn again with",
     "sent": "messages sent",
+    "severity": "that of the rule, in config.yaml's own words; NULL: none",
+    "silences.source": "`*`: alerts on every source, and those on all together",
     "sent_at": "when it went out, UTC",
     "since": "the UTC day on which the state began",
     "sketch": "hashes of some of its words, by which posts to compare are found; empty: too short; NULL: not made yet",
     "source": "the source's name in config.yaml, or of an import; `*` is all together",
     "start": "offset of the mention's first character (Unicode code points)",
     "started_at": "UTC",
-    "state": "`normal`, `pending`, `firing` or `resolved`",
+    "state": "`normal`, `pending`, `firing`, `recovering` or `resolved`",
     "deliveries.state": "`due`, `sending`, `sent` or `failed` (given up)",
     "status": "the answer's HTTP status; NULL: there was none",
     "step": "collect, understand, trend, alert, deliver, ...",
@@ -469,6 +502,7 @@ COLUMNS: dict[str, str] = {
     "sufficient": "1 if there were enough authors for figures",
     "target": "the target's name; never its URL, which may hold a password",
     "team": "the team's id in config.yaml",
+    "silences.team": "the team's id; `*`: every team, and alerts on sources as a whole",
     "text": "the author's own words; those of a post that opens a thread begin with its title",
     "site_files.text": "the file; empty: there is none; NULL: it could not be read",
     "text_hash": "tells whether the text is unchanged",
@@ -483,6 +517,7 @@ COLUMNS: dict[str, str] = {
     "unchanged": "posts known as they were",
     "unread": "0 understood, 1 not yet, 2 reworded since: its scores are of older words and count nowhere",
     "v_coverage.unread": "posts not yet understood",
+    "untold": "why nobody was told so far, in a sentence; NULL: it was told",
     "unsent": "messages that wait, or were given up",
     "url": "the post's address",
     "visits.url": "what was to be asked, without query and password",

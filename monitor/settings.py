@@ -127,6 +127,8 @@ class Target(Section):
     url: str | None = Field(default=None, repr=False)
     url_file: File | None = None
     name: str = Field(default="", max_length=100)
+    severities: tuple[str, ...] = ()
+    """Takes only the alerts of rules with one of these severities; without it, all. What no target takes goes to all of them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -180,6 +182,8 @@ class Notify(Section):
     """Delivery of alerts."""
 
     targets: tuple[Target, ...] = (Target(url="console"),)
+    repeat: Seconds | None = None
+    """An alert that still fires so long after it was last told is told again; without it, never."""
     max_attempts: int = Field(default=12, ge=1, le=1000)
     retry_after: Seconds = 60.0
     """Wait before the second attempt; it doubles each time, up to six hours, and is shortened at random by up to half."""

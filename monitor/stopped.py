@@ -1,6 +1,6 @@
-"""stopped: the alert that a source cannot be read, told once, and ended once it is read again.
+"""stopped: the alerts that a source cannot be read and that posts are not understood, told once, and ended once they are again.
 
-The promise: no source falls silent unnoticed. What a site says against being read (robots.txt, an opt-out, a wall) is told at
+The promise: no source and no model falls silent unnoticed. What a site says against being read (robots.txt, an opt-out, a wall) is told at
 once; what may pass by itself (no answer, an unreachable robots.txt, a crawl that dies) once no crawl has finished for a day.
 """
 
@@ -10,11 +10,15 @@ import datetime as dt
 from collections.abc import Mapping
 
 from monitor.config import Config
-from monitor.records import ALL, SOURCE_STOPPED
+from monitor.inhibit import UNREAD_SHARE
+from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED
 from monitor.store import Standing, Step, Store
 
 PATIENCE = dt.timedelta(days=1)
-"""How long crawls may fail before it is told."""
+"""How long crawls may fail, and posts wait to be understood, before it is told."""
+
+LOOKED_BACK = dt.timedelta(days=7)
+"""Posts of so many days are looked at for those that wait: older ones are read last, after all that is new."""
 
 _SITES_WORD = ("banned", "disallowed")
 
@@ -42,6 +46,30 @@ def stopped(store: Store, config: Config, states: Mapping[tuple[str, str, str], 
         today = now.astimezone(dt.UTC).date()
         steps.append(Step(*key[:1], "stopped", *key[1:], store.model, after, today, today, 0, (before, after, today, reason)))
     return steps
+
+
+def unread(store: Store, states: Mapping[tuple[str, str, str], str], *, now: dt.datetime) -> list[Step]:
+    """The step for posts that have waited for longer than PATIENCE to be understood, or wait no longer; none while a run goes on."""
+    key = (POSTS_UNREAD, ALL, ALL)
+    if store.under_way("understand", now - PATIENCE):
+        return []
+    rows = store.unread_days((now - LOOKED_BACK).astimezone(dt.UTC).date(), now - PATIENCE)
+    waiting, posts = sum(row[3] for row in rows), sum(row[2] for row in rows)
+    before = states.get(key, "normal")
+    if before != "firing" and waiting > UNREAD_SHARE * posts:
+        after, reason = (
+            "firing",
+            (
+                f"{waiting} posts of the last {LOOKED_BACK.days} days have waited for more than a day to be understood. Their days are not "
+                "judged meanwhile. `forum-monitor understand` reads them or says why it cannot; an endpoint may be out of its allowance."
+            ),
+        )
+    elif before == "firing" and not waiting:
+        after, reason = "resolved", "No post of the last days waits for long to be understood any more."
+    else:
+        return []
+    today = now.astimezone(dt.UTC).date()
+    return [Step(key[0], "unread", *key[1:], store.model, after, today, today, 0, (before, after, today, reason))]
 
 
 def _stopped(crawls: Standing, now: dt.datetime, patience: dt.timedelta) -> str | None:

@@ -7,7 +7,7 @@ write changes in a day's figures is marked in `dirty_days` in the same transacti
 
 from __future__ import annotations
 
-from monitor.store.alerts import Alerts, Due, Step
+from monitor.store.alerts import Due, Step
 from monitor.store.connection import SCHEMA, TIMEOUT
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
@@ -16,6 +16,7 @@ from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
 from monitor.store.runs import KEEP_RUNS, Runs, Standing
+from monitor.store.silences import Silences
 from monitor.store.spending import Spending
 from monitor.store.spoken import Speaking, Spoken
 from monitor.store.trends import Trends
@@ -27,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Alerts, Reviews, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Silences, Reviews, Speaking, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

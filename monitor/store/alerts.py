@@ -34,6 +34,31 @@ class Step:
     evidence: Sequence[int] = ()
     why: str | None = None
     """What moved the figure, in plain sentences (monitor/explain.py), of the alert that begins with this step."""
+    health: str = "ok"
+    health_reason: str = ""
+    """Why the health is another than before, if it is."""
+    severity: str | None = None
+    targets: Sequence[str] | None = None
+    """Who is told of the alert that begins with this step, of all targets; None: all."""
+    untold: str | None = None
+    """Why nobody is told of it, in a sentence."""
+    part_of: tuple[str, str, str] | None = None
+    """The key of the alert that is told in its place."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What has one state: rule, team, source."""
+        return self.rule, self.team, self.source
+
+    @property
+    def begins(self) -> bool:
+        """Whether an alert begins with this step, and not one goes on that had begun to recover."""
+        return self.event is not None and self.event[1] == "firing" and self.event[0] != "recovering"
+
+    @property
+    def told(self) -> bool:
+        """Whether people are told of this step, unless a silence or another alert stands in its way."""
+        return self.begins or (self.event is not None and self.event[1] == "resolved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +76,7 @@ class Alerts(Connection):
     """The tables `alert_states`, `alert_events`, `alerts`, `alert_posts` and `deliveries`."""
 
     def alert_states(self) -> dict[tuple[str, str, str], sqlite3.Row]:
-        """Where each (rule, team, source) stands: state, since, checked_day, streak, alert_id."""
+        """Where each (rule, team, source) stands: state, since, checked_day, streak, alert_id, health."""
         return {(row["rule"], row["team"], row["source"]): row for row in self.rows("SELECT * FROM alert_states")}
 
     def evidence(self, team: str, source: str, model: str, first: dt.date, last: dt.date) -> list[dict[str, Any]]:
@@ -75,28 +100,29 @@ class Alerts(Connection):
         told = []
         with self.writing() as connection:
             for step in steps:
-                key = (step.rule, step.team, step.source)
-                old = connection.execute("SELECT alert_id FROM alert_states WHERE rule = ? AND team = ? AND source = ?", key).fetchone()
+                key = step.key
+                old = self._standing(connection, key)
                 alert_id = old["alert_id"] if old else None
+                if step.health != (old["health"] if old else "ok"):
+                    day = step.checked_day or at.astimezone(dt.UTC).date()
+                    self._change(connection, key, None, old["health"] if old else "ok", step.health, day, at, step.health_reason)
                 if step.event:
                     before, after, day, reason = step.event
-                    if after == "firing":
+                    if step.begins:
                         alert_id = self._open_alert(connection, step, day, reason, at)
                     elif after == "resolved":
                         connection.execute(
                             "UPDATE alerts SET state = 'resolved', resolved_at = ?, resolved_day = ? WHERE id = ?",
                             (to_text(at), day.isoformat(), alert_id),
                         )
-                    event_id = connection.execute(
-                        """INSERT INTO alert_events (rule, team, source, alert_id, "before", "after", day, at, reason)
-                           VALUES (?,?,?,?,?,?,?,?,?)""",
-                        (*key, alert_id if after in ("firing", "resolved") else None, before, after, day.isoformat(), to_text(at), reason),
-                    ).lastrowid
-                    if after in ("firing", "resolved"):
-                        told.append(int(event_id or 0))
-                        self._enqueue(connection, int(event_id or 0), alert_id, after, targets, at)
+                    of = alert_id if after in ("firing", "recovering", "resolved") else None
+                    event_id = self._change(connection, key, of, before, after, day, at, reason)
+                    if step.told and not (step.begins and step.untold):
+                        told.append(event_id)
+                        chosen = step.targets if step.begins and step.targets is not None else targets
+                        self._enqueue(connection, event_id, alert_id, after, chosen, at)
                 connection.execute(
-                    "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         *key,
                         step.state,
@@ -104,18 +130,43 @@ class Alerts(Connection):
                         step.checked_day.isoformat() if step.checked_day else None,
                         step.streak,
                         alert_id,
+                        step.health,
                     ),
                 )
         return told
 
     @staticmethod
-    def _open_alert(connection: sqlite3.Connection, step: Step, day: dt.date, reason: str, at: dt.datetime) -> int:
+    def _standing(connection: sqlite3.Connection, key: tuple[str, str, str]) -> sqlite3.Row | None:
+        sql = "SELECT alert_id, health FROM alert_states WHERE rule = ? AND team = ? AND source = ?"
+        found: sqlite3.Row | None = connection.execute(sql, key).fetchone()
+        return found
+
+    @staticmethod
+    def _change(
+        connection: sqlite3.Connection, key: tuple[str, str, str], alert_id: int | None, before: str, after: str, day: dt.date,
+        at: dt.datetime, reason: str,
+    ) -> int:  # fmt: skip
+        """A new row in `alert_events`."""
+        return int(
+            connection.execute(
+                """INSERT INTO alert_events (rule, team, source, alert_id, "before", "after", day, at, reason)
+                   VALUES (?,?,?,?,?,?,?,?,?)""",
+                (*key, alert_id, before, after, day.isoformat(), to_text(at), reason),
+            ).lastrowid
+            or 0
+        )
+
+    @classmethod
+    def _open_alert(cls, connection: sqlite3.Connection, step: Step, day: dt.date, reason: str, at: dt.datetime) -> int:
         figures = step.figures or {}
+        root = cls._standing(connection, step.part_of) if step.part_of else None
         alert_id = connection.execute(
             """INSERT INTO alerts (rule, type, team, source, model, state, day, fired_at, value, "before", threshold, low, high,
-                authors, posts, reason, why) VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                authors, posts, reason, why, severity, untold, part_of)
+               VALUES (?, ?, ?, ?, ?, 'firing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (step.rule, step.type, step.team, step.source, step.model, day.isoformat(), to_text(at),
-             *(figures.get(name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")), reason, step.why),
+             *(figures.get(name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")), reason, step.why,
+             step.severity, step.untold, root["alert_id"] if root else None),
         ).lastrowid  # fmt: skip
         connection.executemany("INSERT INTO alert_posts VALUES (?, ?, ?)", [(alert_id, n, post) for n, post in enumerate(step.evidence)])
         return int(alert_id or 0)

@@ -111,6 +111,10 @@ class Runs(Posts):
                 (to_text(at), outcome, storable(message[:500]), run_id),
             )
 
+    def under_way(self, step: str, since: dt.datetime) -> bool:
+        """Whether a run of a step that began after `since` has not ended."""
+        return bool(self.rows("SELECT 1 FROM runs WHERE step = ? AND ended_at IS NULL AND started_at > ?", (step, to_text(since))))
+
     def last_runs(self) -> dict[tuple[str, str], dt.datetime]:
         """When each (step, source) last began."""
         rows = self.rows("SELECT step, source, max(started_at) FROM runs GROUP BY step, source")
@@ -119,6 +123,27 @@ class Runs(Posts):
     def last_crawls(self) -> dict[str, sqlite3.Row]:
         """The newest crawl of each source."""
         return {row["source"]: row for row in self.rows("SELECT * FROM crawls WHERE id IN (SELECT max(id) FROM crawls GROUP BY source)")}
+
+    def covered(self, since: dt.date) -> tuple[set[tuple[str, dt.date]], dict[str, dt.date], dict[str, dt.date]]:
+        """What finished crawls have read: (source, day) from `since` on; the first day that each has not read to its end; its first day."""
+        days = self.rows("SELECT source, day FROM covered_days WHERE day >= ?", (since.isoformat(),))
+        to = self.rows("SELECT source, max(covered_to) FROM crawls WHERE finish_reason = 'finished' AND covered_to IS NOT NULL GROUP BY 1")
+        first = self.rows("SELECT source, first_day FROM sources")
+        return (
+            {(row[0], dt.date.fromisoformat(row[1])) for row in days},
+            {row[0]: from_text(row[1]).date() for row in to},
+            {row[0]: dt.date.fromisoformat(row[1]) for row in first},
+        )
+
+    def unread_days(self, since: dt.date, fetched_before: dt.datetime | None = None) -> list[tuple[str, dt.date, int, int]]:
+        """(source, UTC day, posts, of them not understood and fetched before a time) of days from `since` on with any such."""
+        rows = self.rows(
+            """SELECT source, substr(posted_at, 1, 10) AS day, count(*), count(*) FILTER (WHERE unread AND (?2 IS NULL OR fetched_at < ?2))
+               FROM posts WHERE posted_at >= ?1 AND deleted_at IS NULL AND kind <> 'press'
+               AND EXISTS (SELECT 1 FROM posts WHERE unread AND posted_at >= ?1) GROUP BY 1, 2 HAVING count(*) FILTER (WHERE unread) > 0""",
+            (since.isoformat(), to_text(fetched_before) if fetched_before else None),
+        )
+        return [(row[0], dt.date.fromisoformat(row[1]), row[2], row[3]) for row in rows]
 
     def standings(self) -> dict[str, Standing]:
         """The standing of every source that a crawl was made of; one that only ever was cut short by its operator has none."""

@@ -69,7 +69,7 @@ class Speaking(Connection):
     def turn_began(self, team: str, day: dt.date) -> dt.date | None:
         """The first day of the oldest alert on a team, over all sources, that was firing on a day; None when none was."""
         row = self.rows(
-            """SELECT min(CASE WHEN s.alert_id = a.id AND s.state = 'firing' THEN s.since ELSE a.day END)
+            """SELECT min(CASE WHEN s.alert_id = a.id AND s.state IN ('firing', 'recovering') THEN s.since ELSE a.day END)
                FROM alerts a LEFT JOIN alert_states s ON s.rule = a.rule AND s.team = a.team AND s.source = a.source
                WHERE a.team = ? AND a.source = '*' AND a.day <= ? AND (a.resolved_day IS NULL OR a.resolved_day > ?)""",
             (team, day.isoformat(), day.isoformat()),
