@@ -77,6 +77,7 @@ def compose(event: Mapping[str, Any], posts: Sequence[Mapping[str, Any]], config
     quoted = [] if over else [_quoted(post, config.privacy.excerpt) for post in posts]
     values = {
         "over": over,
+        "again": not over and key != opened,
         "subject": subject,
         "headline": _headline(event),
         "where": _where(event),

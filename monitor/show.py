@@ -311,6 +311,19 @@ def failed_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     return Group(table, Text("`forum-monitor deliver --retry` sends all of them again, `--retry ID` one.", style="dim"))
 
 
+def silences_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Silences, each with the ID by which it is ended."""
+    if not rows:
+        return Text("Nothing is silenced.", style="dim")
+    table = Table(title="Silences", title_justify="left", header_style="bold")
+    for header in ("ID", "rule", "team", "source", "until", "why"):
+        table.add_column(header, justify="right" if header == "ID" else "left", no_wrap=header != "why", overflow="fold")
+    for row in rows:
+        until = f"{row['ends_at'][:10]} {row['ends_at'][11:16]} UTC"
+        table.add_row(*(Text(str(word)) for word in (row["id"], row["rule"], row["team"], row["source"], until, row["reason"])))
+    return Group(table, Text("`*`: any. `forum-monitor silence --end ID` ends one.", style="dim"))
+
+
 def plain_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Any rows as a table."""
     if not rows:

@@ -22,7 +22,7 @@ VIEWS = {
     "v_posts": "id source native_id url thread_id parent_id title text language posted_at date_origin edited_at fetched_at kind "
     "team model negative neutral positive value label corrected read_by",
     "v_alerts": "id rule type team source state day fired_at resolved_day resolved_at value before threshold low high authors posts "
-    "reason sent unsent why",
+    "reason sent unsent why severity untold part_of",
     "v_corrections": "id source native_id url posted_at language team label note corrected_at lapsed model model_label model_value drawn",
     "v_reviews": "id team draw_id day drawn_at probability position label read_by read_at",
 }
