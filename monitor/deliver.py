@@ -237,9 +237,13 @@ def deliver(
     """Send what is due, oldest first, until done or told to stop; a message once begun is finished.
 
     `logged`: standard output is a log, so what goes to the console quotes no posts, only links to them. A target that
-    failed is left alone for the rest of the round, so that one dead server holds up nobody else.
+    failed is left alone for the rest of the round, so that one dead server holds up nobody else. In a time that `notify.mute`
+    names all wait.
     """
     done = Delivered()
+    if config.notify.muted(clock()):
+        done.waiting = len(store.due(clock()))
+        return done
     unquoted = config.model_copy(update={"privacy": config.privacy.model_copy(update={"excerpt": 0})})
     targets = {target.key: target for target in config.notify.targets}
     down: set[str] = set()

@@ -13,9 +13,11 @@ import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from monitor import mute
 from monitor.conditions import Rule
 from monitor.records import Kind
 from monitor.scoring import Scorer
@@ -178,10 +180,19 @@ class Target(Section):
         return f"{scheme}:{hashlib.sha256((self.url or '').encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
+def _a_span(text: str) -> str:
+    mute.span(text)
+    return text
+
+
 class Notify(Section):
     """Delivery of alerts."""
 
     targets: tuple[Target, ...] = (Target(url="console"),)
+    mute: tuple[Annotated[str, AfterValidator(_a_span)], ...] = ()
+    """When no message is sent: `22:00-07:00`, `sat`, ... What comes meanwhile goes out after."""
+    timezone: str = "UTC"
+    """The clock that `mute` means, such as Europe/Paris."""
     repeat: Seconds | None = None
     """An alert that still fires so long after it was last told is told again; without it, never."""
     max_attempts: int = Field(default=12, ge=1, le=1000)
@@ -190,6 +201,31 @@ class Notify(Section):
     templates: File | None = None
     """Folder of templates in place of the built-in ones in monitor/templates/."""
     link_posts: int = Field(default=3, ge=0, le=10)
+
+    @field_validator("mute", mode="before")
+    @classmethod
+    def _one_span(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("mute")
+    @classmethod
+    def _not_all_week(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if {mute.span(text) for text in value} >= set(range(7)):
+            raise ValueError("leave a day on which messages are sent, or take the targets out")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, LookupError):  # a name that leads out of the folder, a folder, an unknown one
+            raise ValueError("write a time zone by its place, such as Europe/Paris, or UTC") from None
+        return value
+
+    def muted(self, now: dt.datetime) -> bool:
+        """Whether no message is to be sent at an aware time."""
+        return mute.muted(now, self.mute, ZoneInfo(self.timezone))
 
 
 class Privacy(Section):

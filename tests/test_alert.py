@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from monitor.explain import representative
 from monitor.records import DailyTrend, Mention, Post, Score, text_hash
 from monitor.rules import Outcome, Verdict
 from monitor.rules.statistics import margin, voice_variance
+from monitor.settings import Notify
 from monitor.store import Reading, Store
 
 FIRST = dt.date(2025, 1, 1)
@@ -345,6 +348,110 @@ class Rounds(RuleBasedStateMachine):
 
 TestRounds = Rounds.TestCase
 TestRounds.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+TEAMS = ("meta", "openai")
+
+
+class Operation(RuleBasedStateMachine):
+    """Rounds over months on a real file, whatever the figures, with late posts, silences, rules taken out and put back, and kills."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name, "monitor.db")
+        self.today = 28
+        self.enabled = True
+        with Store(self.path) as store:
+            for team in TEAMS:
+                say(store, calm(28), team=team)
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    def round(self, store: Store) -> list[str]:
+        config = watch({**DROP, "recover_for": 2, "enabled": self.enabled}, teams=TEAMS)
+        return alert(store, config.model_copy(update={"notify": Notify(repeat="5d")}), now=morning(self.today))
+
+    @rule(means=st.tuples(*[st.sampled_from([0.1, 0.1, -0.1, -0.7, None])] * len(TEAMS)), looks=st.integers(0, 2))
+    def a_day_passes(self, means: tuple[float | None, ...], looks: int) -> None:
+        with Store(self.path) as store:
+            for team, mean in zip(TEAMS, means, strict=True):
+                say(store, {self.today: mean}, team=team)
+            self.today += 1
+            for _ in range(looks):
+                self.round(store)
+            if looks:
+                before = everything(store)
+                assert self.round(store) == [] and everything(store) == before, "a round again does nothing"
+
+    @rule(back=st.integers(1, 5), mean=st.sampled_from([0.1, -0.7]), team=st.sampled_from(TEAMS))
+    def posts_come_late(self, back: int, mean: float, team: str) -> None:
+        with Store(self.path) as store:
+            told = [tuple(row) for row in store.rows("SELECT * FROM alerts")]
+            say(store, {self.today - back: mean}, team=team)
+            self.round(store)
+            after = {row["id"]: tuple(row) for row in store.rows("SELECT * FROM alerts")}
+            assert all(after[row[0]][7] == row[7] for row in told), "what was told is not told to be another day's"
+
+    @rule(team=st.sampled_from((*TEAMS, "*")), days=st.integers(1, 6))
+    def somebody_silences(self, team: str, days: int) -> None:
+        with Store(self.path) as store:
+            store.silence("*", team, "*", begins_at=morning(self.today), ends_at=morning(self.today + days), reason="because")
+
+    @rule()
+    def somebody_ends_the_silences(self) -> None:
+        with Store(self.path) as store:
+            for silence in store.silences(morning(self.today)):
+                store.end_silence(silence["id"], morning(self.today))
+            self.round(store)
+            assert not store.rows("SELECT 1 FROM alerts WHERE state = 'firing' AND untold IS NOT NULL"), "what still fires is told"
+
+    @rule()
+    def the_rule_is_switched(self) -> None:
+        self.enabled = not self.enabled
+
+    @rule(after=st.integers(0, 25))
+    def a_round_is_killed(self, after: int) -> None:
+        store, left = Store(self.path), after
+
+        def trace(sql: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                store.connection.interrupt()
+
+        store.connection.set_trace_callback(trace)
+        with contextlib.suppress(MonitorError, sqlite3.OperationalError):
+            self.round(store)
+        store.close()
+
+    @invariant()
+    def people_know_what_is_so(self) -> None:
+        """People hear of an alert's beginning at most once, of its end once after that, and of nothing untold; one fires at a time."""
+        with Store(self.path) as store:
+            for alert_id, state, untold in store.rows("SELECT id, state, untold FROM alerts"):
+                sql = """SELECT e."before", e."after", e.reason FROM deliveries d JOIN alert_events e ON e.id = d.event_id
+                         WHERE e.alert_id = ? ORDER BY d.id"""
+                heard = [tuple(row) for row in store.rows(sql, (alert_id,))]
+                begins = [row for row in heard if row[1] == "firing" and row[0] != "firing"]
+                assert all(reason for _, _, reason in heard)
+                assert (len(begins), bool(untold)) in ((0, True), (1, False))
+                assert (heard[-1:] != [] and heard[-1][1] == "resolved") == (state == "resolved" and not untold)
+                assert sum(row[1] == "resolved" for row in heard) <= 1
+            firing = {(row[0], row[1]) for row in store.rows("SELECT rule, team FROM alerts WHERE state = 'firing'")}
+            standing = {key[:2] for key, row in store.alert_states().items() if row["state"] in ("firing", "recovering")}
+            assert firing == standing
+            gaps = """SELECT rule, team, "before", "after" FROM alert_events WHERE "after" NOT IN ('ok', 'no data', 'error', 'inhibited')
+                      AND NOT ("before" = 'firing' AND "after" = 'firing') ORDER BY id"""
+            last: dict[tuple[str, str], str] = {}
+            for name, team, before, after in store.rows(gaps):
+                assert last.get((name, team), before) == before, "no change goes unwritten"
+                last[name, team] = after
+
+
+TestOperation = Operation.TestCase
+TestOperation.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
 
 
 @settings(max_examples=25, deadline=None)

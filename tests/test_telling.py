@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from test_alert import DROP, alert, calm, day, events, morning, say
 
-from monitor.config import Config, Rule, Target, Team
+from monitor.config import Config, Rule, Target, Team, load
+from monitor.deliver import deliver
+from monitor.errors import ConfigError
 from monitor.messages import compose
 from monitor.settings import Notify
 from monitor.store import Store
@@ -69,7 +71,7 @@ def test_what_is_over_before_its_silence_is_never_told(fresh_store: Store) -> No
     ("rule", "team", "source", "kept"),
     [
         ("fall", "*", "*", True),
-        ("other", "*", "*", False),
+        ("x", "*", "*", False),
         ("*", "openai", "*", False),
         ("*", "*", "forum", False),
         ("fall", "meta", "*", True),
@@ -121,7 +123,7 @@ def test_parent_and_child_fire_as_one(fresh_store: Store) -> None:
 
 def test_several_rules_on_one_turn_are_one_message(fresh_store: Store) -> None:
     """Of two rules that fire on the same fall, days apart, the second is linked to the first; one that sees a rise is told."""
-    low = {"id": "low", "type": "below", "threshold": -0.5, "recover": -0.4, "for": 3, "confidence": 0.9}
+    low = {"id": "low", "type": "below", "threshold": -0.4, "recover": -0.3, "for": 3, "confidence": 0.9}
     fall(fresh_store, "meta")
     for n in range(28, 36):
         alert(fresh_store, watch(DROP, low), now=morning(n))
@@ -186,3 +188,46 @@ def test_a_page_is_no_part_of_a_mail(fresh_store: Store) -> None:
     fall(fresh_store, "meta")
     alert(fresh_store, watch(mailed, paged, targets=[phone, box]), now=morning(29))
     assert sorted(one[:2] for one in messages(fresh_store)) == [("mail", "fall"), ("page", "steep")]
+
+
+@pytest.mark.parametrize(
+    ("mute", "moment", "quiet"),
+    [
+        ("22:00-07:00", "2025-01-30T21:30:00Z", True),  # 22:30 in Paris
+        ("22:00-07:00", "2025-01-31T05:59:00Z", True),
+        ("22:00-07:00", "2025-01-31T06:00:00Z", False),
+        ("22:00-07:00", "2025-07-31T05:00:00Z", False),  # seven o'clock there, in summer
+        ("12:00-13:30", "2025-01-31T12:29:00Z", True),
+        ("12:00-13:30", "2025-01-31T12:30:00Z", False),
+        ("sat", "2025-01-31T23:00:00Z", True),
+        ("sat", "2025-02-01T23:00:00Z", False),
+    ],
+)
+def test_mute_times_are_those_of_the_wall_clock_there(mute: str, moment: str, quiet: bool) -> None:
+    """A night goes over midnight, a day from midnight to midnight, by the clock of `timezone`, summer time included."""
+    assert Notify(mute=(mute,), timezone="Europe/Paris").muted(dt.datetime.fromisoformat(moment)) == quiet
+
+
+def test_what_is_held_back_by_a_mute_time_goes_out_after(fresh_store: Store) -> None:
+    """At night nothing is sent and nothing is lost: in the morning it leaves, once."""
+    fall(fresh_store, "meta")
+    config, sent = watch(mute="22:00-07:00"), list[str]()
+    alert(fresh_store, config, now=morning(29))
+    for hour in (6, 6.5, 7, 8):
+        now = morning(29) + dt.timedelta(hours=hour - 6)
+        done = deliver(fresh_store, config, clock=lambda now=now: now, send=lambda _, message: sent.append(message.title))
+        assert (done.waiting, done.sent) == {6: (1, 0), 6.5: (1, 0), 7: (0, 1), 8: (0, 0)}[hour]
+    assert len(sent) == 1
+
+
+def test_mistakes_in_mute_times_are_said(tmp_path: Path) -> None:
+    """A span that is none, a zone that is none, and a week without a day for messages are each refused with what to write."""
+    for text, said in (
+        ("mute: [22-7]", "Write a span of the clock such as 22:00-07:00"),
+        ("mute: ['25:00-07:00']", "Write a span of the clock"),
+        ("timezone: Mars/Olympus", "Write a time zone by its place"),
+        ("mute: [mon, tue, wed, thu, fri, sat, sun]", "Leave a day"),
+    ):
+        (tmp_path / "config.yaml").write_text(f"teams: [{{id: meta, name: Meta}}]\nnotify: {{{text}}}\n")
+        with pytest.raises(ConfigError, match=said):
+            load(tmp_path / "config.yaml")
