@@ -365,7 +365,8 @@ DESCRIPTIONS: dict[str, str] = {
     "covered_days": "Days of a source that a finished crawl has read.",
     "forgotten": "Whose posts, and which threads' titles, are not stored again; and which sources were forgotten whole.",
     "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
-    "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired).",
+    "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired), "
+    "`heartbeat` (the end of the last run of `alert` that notify.heartbeat was told of).",
     "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
     "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
     "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from monitor import mute
 from monitor.conditions import Rule
+from monitor.problems import Hidden
 from monitor.records import Kind
 from monitor.scoring import Scorer
 from monitor.section import ID, File, Name, Seconds, Section, seconds
@@ -198,6 +199,8 @@ class Notify(Section):
     max_attempts: int = Field(default=12, ge=1, le=1000)
     retry_after: Seconds = 60.0
     """Wait before the second attempt; it doubles each time, up to six hours, and is shortened at random by up to half."""
+    heartbeat: str | None = Field(default=None, repr=False)
+    """An address that is asked after each whole round that ended well: a watching service, which says when no more of them come."""
     templates: File | None = None
     """Folder of templates in place of the built-in ones in monitor/templates/."""
     link_posts: int = Field(default=3, ge=0, le=10)
@@ -212,6 +215,13 @@ class Notify(Section):
     def _not_all_week(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if {mute.span(text) for text in value} >= set(range(7)):
             raise ValueError("leave a day on which messages are sent, or take the targets out")
+        return value
+
+    @field_validator("heartbeat")
+    @classmethod
+    def _of_the_web(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/\s]", value):
+            raise Hidden("write an address that begins with https:// or http://")
         return value
 
     @field_validator("timezone")

@@ -372,7 +372,11 @@ class Operation(RuleBasedStateMachine):
         config = watch({**DROP, "recover_for": 2, "baseline_days": 10, "enabled": enabled}, teams=TEAMS)
         return alert(store, config.model_copy(update={"notify": Notify(repeat="5d")}), now=morning(self.today))
 
-    @rule(means=st.tuples(*[st.sampled_from([0.1, -0.9, None])] * len(TEAMS)), days=st.integers(1, 7), looks=st.sampled_from([True, True, False]))
+    @rule(
+        means=st.tuples(*[st.sampled_from([0.1, -0.9, None])] * len(TEAMS)),
+        days=st.integers(1, 7),
+        looks=st.sampled_from([True, True, False]),
+    )
     def days_pass(self, means: tuple[float | None, ...], days: int, looks: bool) -> None:
         with Store(self.path) as store:
             for _ in range(days):

@@ -240,6 +240,7 @@ def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
     """Send the messages that are due."""
     from monitor.deliver import deliver as send_due
     from monitor.deliver import stop_on_sigterm
+    from monitor.heartbeat import beat
 
     if failed and retry:
         raise InputError("--failed only lists what was given up: write --retry without it")
@@ -254,7 +255,8 @@ def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
             raise InputError(f"no message {retry} was given up: `forum-monitor deliver --failed` lists those that were")
         logged = is_child() and not sys.stdout.isatty()
         done = send_due(store, config, clock=clock.now, stop=stop, logged=logged)
-    for text in done.errors:
+        unheard = beat(store, config, done, now=clock.now())
+    for text in [*done.errors, *filter(None, [unheard])]:
         click.echo(f"deliver: {text}", err=True)
     idle = not (done.sent or done.waiting or done.failed)
     say(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)

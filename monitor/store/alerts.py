@@ -249,6 +249,10 @@ class Alerts(Connection):
         )
         return [dict(row) for row in rows]
 
+    def refused(self) -> bool:
+        """Whether a message waits that could not be sent before."""
+        return bool(self.rows("SELECT 1 FROM deliveries WHERE state IN ('due', 'sending') AND attempts > 0 LIMIT 1"))
+
     def retry_deliveries(self, delivery_id: int | None, at: dt.datetime) -> int:
         """Make a message that was given up due again, with all its attempts before it (None: each of them); returns how many."""
         with self.writing() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,15 @@ class Runs(Posts):
     def under_way(self, step: str, since: dt.datetime) -> bool:
         """Whether a run of a step that began after `since` has not ended."""
         return bool(self.rows("SELECT 1 FROM runs WHERE step = ? AND ended_at IS NULL AND started_at > ?", (step, to_text(since))))
+
+    def ended_well(self, steps: Sequence[str]) -> dict[str, dt.datetime]:
+        """Of each of these steps whose last ended run was ok: when that ended."""
+        rows = self.rows(
+            f"""SELECT step, outcome, ended_at FROM runs WHERE id IN (SELECT max(id) FROM runs WHERE step IN ({",".join("?" * len(steps))})
+                AND ended_at IS NOT NULL GROUP BY step)""",
+            tuple(steps),
+        )
+        return {row[0]: from_text(row[2]) for row in rows if row[1] == "ok"}
 
     def last_runs(self) -> dict[tuple[str, str], dt.datetime]:
         """When each (step, source) last began."""
