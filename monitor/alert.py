@@ -369,7 +369,5 @@ def _unwatched(stored: Mapping[Key, State], series: Mapping[Key, Rule], config: 
 
 
 def _sentence(config: Config, step: Step, event: Event) -> str:
-    team = config.team(step.team)
-    subject = f"{team.name if team else step.team} in {step.source}" if step.team != ALL else step.source
-    subject = "All sources" if subject == ALL else subject
+    subject = telling.subject(config, step.team, step.source)
     return f"{subject}: rule {step.rule} is {event[1]} on {event[2]}. {event[3]}{f' Not sent: {step.untold}' if step.untold else ''}"

@@ -39,7 +39,7 @@ def addressed(store: Store, config: Config, steps: Sequence[Step], *, now: dt.da
             row |= {"day": step.event[2].isoformat(), "value": None, "before": None, **(step.figures or {})}
             why, root = _kept(row, silences, told, config)
             if root:
-                parts.setdefault(_key(root), []).append(f"rule {step.rule} on {_subject(config, row)}")
+                parts.setdefault(_key(root), []).append(f"rule {step.rule} on {subject(config, step.team, step.source)}")
             if why is None:
                 told.append(row)
             step = replace(step, targets=receivers(config, step.severity), untold=why, part_of=_key(root) if root else None)
@@ -62,21 +62,30 @@ def remind(store: Store, config: Config, *, now: dt.datetime) -> list[str]:
     told: list[Row] = [row for row in rows if row["untold"] is None]
     said = []
     for row in rows:
-        targets, subject = receivers(config, row["severity"]), f"{_subject(config, row)} in {row['source']}: rule {row['rule']}"
+        targets = receivers(config, row["severity"])
+        what = f"{subject(config, row['team'], row['source'])}: rule {row['rule']}"
         if row["untold"] is not None:
             why, _ = _kept(row, silences, told, config, part_of=row["part_of"])
             if why is None:
                 told.append(row)
                 if store.tell(row["id"], targets, now):
-                    said.append(f"{subject} still fires, and is told now.")
+                    said.append(f"{what} still fires, and is told now.")
             elif why != row["untold"]:
                 store.keep_untold(row["id"], why)
         elif config.notify.repeat and row["told_at"] and not _silenced(row, silences):
             every = dt.timedelta(seconds=config.notify.repeat)
             reason = f"Still firing, since {row['day']}. Then: {row['reason']}"
             if from_text(row["told_at"]) + every <= now and store.tell_again(row["id"], targets, reason, now, every=every):
-                said.append(f"{subject} still fires, and is told again.")
+                said.append(f"{what} still fires, and is told again.")
     return said
+
+
+def subject(config: Config, team_id: str, source: str) -> str:
+    """What an alert is on: `Meta in *`, or the source where it is on one as a whole."""
+    if team_id == ALL:
+        return "All sources" if source == ALL else source
+    team = config.team(team_id)
+    return f"{team.name if team else team_id} in {source}"
 
 
 def receivers(config: Config, severity: str | None) -> list[str]:
@@ -94,9 +103,10 @@ def _kept(
         return f"Silence {silence['id']}, until {silence['ends_at']}: {silence['reason']}", None
     takes = set(receivers(config, row["severity"]))
     for root in told:
+        of = subject(config, root["team"], root["source"])
         same = part_of is not None and "id" in root.keys() and root["id"] == part_of  # noqa: SIM118 (a sqlite3.Row iterates over values)
         if same or (one_turn(row, root, config) and takes <= set(receivers(config, root["severity"]))):
-            return f"A part of the alert {root['rule']} on {_subject(config, root)} of {root['day']}.", root
+            return f"A part of the alert {root['rule']} on {of} of {root['day']}.", root
     return None, None
 
 
@@ -133,10 +143,3 @@ def _silenced(row: Row, silences: Iterable[sqlite3.Row]) -> sqlite3.Row | None:
 
 def _key(row: Row) -> tuple[str, str, str]:
     return row["rule"], row["team"], row["source"]
-
-
-def _subject(config: Config, row: Row) -> str:
-    if row["team"] == ALL:
-        return str(row["source"])
-    team = config.team(row["team"])
-    return team.name if team else str(row["team"])
