@@ -36,23 +36,29 @@ _DAYS: dict[RuleType, int] = {"drop": 2, "rise": 2}
 _BASELINE: dict[RuleType, int] = {"shift": 84}
 
 FALSE_ALARMS: dict[RuleType, tuple[tuple[float, float], ...]] = {
-    "below": ((0.99, 1.0), (0.998, 0.33)),
-    "above": ((0.99, 1.0), (0.998, 0.33)),
-    "drop": ((0.97, 0.55), (0.99, 0.3)),
-    "rise": ((0.97, 0.55), (0.99, 0.3)),
-    "shift": ((0.9995, 0.9), (0.9998, 0.4)),
-    "overtakes": ((0.998, 0.9), (0.999, 0.5)),
-    "spike": ((0.998, 1.15), (0.999, 0.68)),
-    "silence": ((0.99, 0.5), (0.998, 0.3)),
+    "below": ((0.95, 0.08), (0.99, 0.02)),
+    "above": ((0.95, 0.48), (0.99, 0.13)),
+    "drop": ((0.95, 0.43), (0.97, 0.22)),
+    "rise": ((0.95, 0.5), (0.97, 0.23)),
+    "shift": ((0.999, 1.25), (0.9993, 0.97), (0.9995, 0.8), (0.9998, 0.48)),
+    "overtakes": ((0.9, 0.18), (0.95, 0.03)),
+    "spike": ((0.99, 0.98), (0.995, 0.73), (0.998, 0.37), (0.999, 0.2)),
+    "silence": ((0.99, 1.15), (0.998, 0.97), (0.9995, 0.68), (0.9999, 0.55)),
 }
 """(confidence, false alarms per series and year), with the other defaults: the worst of quiet series of 5, 20 and 100 voices a day."""
 
-BUDGET = 1.0
-"""False alarms per series and year that a rule without `budget` and `confidence` may make."""
+BUDGET = 0.8
+"""False alarms per series and year for a rule without `budget` and `confidence`; below one, since measures have chance in them."""
+
+
+_LEAST_CHANCE = 1e-6
 
 
 def confidence_for(rule_type: RuleType, budget: float) -> float:
-    """The least confidence that keeps `budget`, by the measured table: log-linear between its rows and beyond its last."""
+    """The least confidence that keeps `budget`, by the measured table: log-linear between its rows and beyond its last.
+
+    Raises ValueError where no confidence does: a source that is missing is silent however sure the statistics are.
+    """
     table = FALSE_ALARMS[rule_type]
     chance = 1 - table[0][0]
     for (low, often), (high, rarely) in pairwise(table):
@@ -60,6 +66,10 @@ def confidence_for(rule_type: RuleType, budget: float) -> float:
             chance = (1 - low) * math.pow((1 - high) / (1 - low), math.log(often / budget) / math.log(often / rarely))
         if budget >= rarely:
             break
+    if chance < _LEAST_CHANCE:
+        raise ValueError(
+            f"no confidence keeps a budget of {budget:g} per year with type {rule_type}: write a larger one, or more days in `for`"
+        )
     return round(1 - chance, 9)
 
 

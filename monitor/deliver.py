@@ -236,7 +236,7 @@ def deliver(
 ) -> Delivered:
     """Send what is due, oldest first, until done or told to stop; a message once begun is finished.
 
-    `logged`: standard output is a log, so what goes to the console quotes no posts, only links to them. A target that
+    `logged`: standard output is a log, so what goes to the console quotes no posts and no words of theirs. A target that
     failed is left alone for the rest of the round, so that one dead server holds up nobody else. In a time that `notify.mute`
     names all wait.
     """
@@ -260,8 +260,9 @@ def deliver(
             target = targets.get(due.target)
             if target is None:
                 raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
-            words = unquoted if logged and target.url == "console" else config
-            message = compose(due.event, due.posts, words, trend_of(store, due.event, config))
+            wordless = logged and target.url == "console"
+            event = {**due.event, "why": None} if wordless else due.event
+            message = compose(event, due.posts, unquoted if wordless else config, trend_of(store, event, config))
             done.errors += [flaw for flaw in message.flaws if flaw not in done.errors]
             said = send(target, message)
         except DeliveryError as error:

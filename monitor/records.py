@@ -158,6 +158,8 @@ def clean(text: str) -> str:
     Every kind of line break becomes a newline. `clean(clean(x)) == clean(x)`. Offsets of mentions are into the cleaned text.
     """
     text = text[: 4 * MAX_TEXT]
+    if text.isascii() and text.isprintable():  # ids, addresses, names: most of what comes
+        return text[:MAX_TEXT].strip()
     # A surrogate pair left by a JSON decoder is one character; a lone one is none.
     if not text.isascii() and _SURROGATE.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -117,6 +117,8 @@ class PagedSpider(ForumSpider, ABC):
         self.listed: dict[str, dt.datetime | None] = {}
         self.further: set[str] = set()
         """Where the lists go on that were read as far as they are due."""
+        self.sought = self.now
+        """The time of the oldest post that is looked for elsewhere."""
         self.stored: dict[str, dict[str, dt.datetime]] = {}
         """The stored posts of threads that were not read yet, newest first."""
         for native_id, thread, posted_at in self.recent:
@@ -239,27 +241,27 @@ class PagedSpider(ForumSpider, ABC):
             url = self.thread_url(reading.thread, 1)
             yield self.ask(url, self.read_lost, essential=False, accept=NOT_FOUND, lost=lost).replace(priority=-1)
         if lost and not self.finds_moved:
-            since = min(self.known[native_id] for native_id in lost)
-            yield from self._elsewhere(since, further=since < self.floor)
+            self.sought = min(self.sought, *(self.known[native_id] for native_id in lost))
+            yield from self._elsewhere(further=self.sought < self.floor)
 
-    def _elsewhere(self, since: dt.datetime, *, further: bool) -> Iterator[Request]:
-        """Other threads that may hold a post of that time now, and if need be the rest of the lists, which tell of more."""
+    def _elsewhere(self, *, further: bool) -> Iterator[Request]:
+        """Other threads that may hold what is sought now, and if need be the rest of the lists, which tell of more."""
         for thread, last in list(self.listed.items()):
-            if thread not in self.begun and (last is None or last >= since):
-                yield self._begin(thread, essential=False, since=since)
+            if thread not in self.begun and (last is None or last >= self.sought):
+                yield self._begin(thread, essential=False, since=self.sought)
         if further:
-            yield from (self.ask(url, self.read_further, essential=False, accept=NOT_FOUND, since=since) for url in sorted(self.further))
+            yield from (self.ask(url, self.read_further, essential=False, accept=NOT_FOUND) for url in sorted(self.further))
             self.further.clear()
 
-    def read_further(self, response: Response, since: dt.datetime) -> Iterator[Request]:
+    def read_further(self, response: Response) -> Iterator[Request]:
         found = self.list_page(response) if response.status not in NOT_FOUND else None
         threads, following = found or ([], None)
         new = [listed for listed in threads if listed.thread not in self.listed]
         self.listed.update((listed.thread, listed.last) for listed in new)
         if following and new:
             self.further.add(following)
-        reached = any(listed.last is not None and listed.last < since for listed in new if not listed.pinned)
-        yield from self._elsewhere(since, further=not reached)
+        reached = any(listed.last is not None and listed.last < self.sought for listed in new if not listed.pinned)
+        yield from self._elsewhere(further=not reached)
 
     def read_lost(self, response: Response, lost: list[str]) -> Iterator[Gone]:
         """A thread that was not found, once more: the posts that it had."""

@@ -11,16 +11,23 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from lxml import etree
 from parsel import Selector
+from parsel.csstranslator import HTMLTranslator
 
 from spiders import dates
 from spiders.base import BROKEN, UnusableError
 from spiders.profiles import Paging, Profile, Rows
 from spiders.words import plain
+
+Element = Any
+"""An element of lxml, which has no types."""
+
+_CSS = HTMLTranslator()
 
 Moment = Callable[[object], dt.datetime | None]
 """Reads a time as the site prints it."""
@@ -124,21 +131,21 @@ def thread_id(profile: Profile, url: str) -> str | None:
 
 def read_list(page: Selector, url: str, profile: Profile, latest: Moment, *, base: str | None = None) -> ListPage:
     """`url` is the page's own address; its links are relative to `base`, where that is another."""
-    given = profile.threads
+    given, root = profile.threads, page.root
     threads = [
         Row(link, found, moment)
-        for link, moment in _rows(page, base or url, given.threads, profile, latest)
+        for link, moment in _rows(root, base or url, given.threads, profile, latest)
         if (found := thread_id(profile, link))
     ]
-    boards = [Row(link, link, moment) for link, moment in _rows(page, base or url, given.boards, profile, latest)] if given.boards else []
-    return ListPage(threads, boards, _others(page, url, base or url, given, profile))
+    boards = [Row(link, link, moment) for link, moment in _rows(root, base or url, given.boards, profile, latest)] if given.boards else []
+    return ListPage(threads, boards, _others(root, url, base or url, given, profile))
 
 
-def _rows(page: Selector, url: str, rows: Rows, profile: Profile, latest: Moment) -> Iterator[tuple[str, dt.datetime | None]]:
-    found = page.css(rows.row)
+def _rows(page: Element, url: str, rows: Rows, profile: Profile, latest: Moment) -> Iterator[tuple[str, dt.datetime | None]]:
+    found = _select(page, rows.row)
     skipped = _marked(page, rows.skip, found)
     for row in found:
-        if row.root in skipped:
+        if row in skipped:
             continue
         link = next(iter(values(row, rows.link)), None)
         if link:
@@ -146,7 +153,7 @@ def _rows(page: Selector, url: str, rows: Rows, profile: Profile, latest: Moment
             yield canonical(_JUMP.sub("/", urljoin(url, link.partition("#")[0])), profile.drop), moment
 
 
-def _others(page: Selector, url: str, base: str, paging: Paging, profile: Profile) -> Others:
+def _others(page: Element, url: str, base: str, paging: Paging, profile: Profile) -> Others:
     def full(link: str) -> str:
         return canonical(urljoin(base, link), profile.drop)
 
@@ -157,7 +164,7 @@ def _others(page: Selector, url: str, base: str, paging: Paging, profile: Profil
     here = number(paging, url)
     if paging.pages and here is not None:
         numbered: dict[int, str] = {}
-        for link in page.css(paging.pages).xpath("@href").getall():
+        for link in filter(None, (found.get("href") for found in _select(page, paging.pages))):
             if not link.startswith(("#", "javascript:")):
                 found = number(paging, full(link))
                 numbered.setdefault(paging.first if found is None else found, full(link))
@@ -174,16 +181,16 @@ def _others(page: Selector, url: str, base: str, paging: Paging, profile: Profil
 
 def read_thread(page: Selector, url: str, profile: Profile, moment: Moment, *, base: str | None = None) -> ThreadPage:
     """`url` is the page's own address; its links are relative to `base`, where that is another."""
-    given = profile.posts
-    others = _others(page, url, base or url, given, profile)
-    read = ThreadPage(title=_words(page, given.title), others=others)
-    posts = page.css(given.post)
-    skipped, deleted = _marked(page, given.skip, posts), _marked(page, given.deleted, posts)
+    given, root = profile.posts, page.root
+    others = _others(root, url, base or url, given, profile)
+    read = ThreadPage(title=_words(root, given.title), others=others)
+    posts = _select(root, given.post)
+    skipped, deleted = _marked(root, given.skip, posts), _marked(root, given.deleted, posts)
     thread = thread_id(profile, url)
     here = number(given, url)
     opens = others.previous is None and here in (None, given.first)
     for post in posts:
-        if post.root in skipped:
+        if post in skipped:
             continue
         native_id = _id(post, profile)
         if native_id is None:
@@ -192,7 +199,7 @@ def read_thread(page: Selector, url: str, profile: Profile, moment: Moment, *, b
             continue
         read.ids.add(native_id)
         try:
-            if post.root in deleted:
+            if post in deleted:
                 read.deleted.append(native_id)
                 opens = False
                 continue
@@ -202,19 +209,19 @@ def read_thread(page: Selector, url: str, profile: Profile, moment: Moment, *, b
         except BROKEN as error:
             read.left_out.append(f"is broken ({type(error).__name__})")
         opens = False
-    read.vanished = not posts and given.no_thread is not None and bool(page.css(given.no_thread))
+    read.vanished = not posts and given.no_thread is not None and bool(_select(root, given.no_thread))
     return read
 
 
-def _id(post: Selector, profile: Profile) -> str | None:
+def _id(post: Element, profile: Profile) -> str | None:
     return next(filter(None, (_group(profile.posts.id_pattern, value) for value in values(post, profile.posts.id))), None)
 
 
 def _post(
-    post: Selector, native_id: str, url: str, base: str, profile: Profile, moment: Moment, thread: str | None, title: str, opens: bool
+    post: Element, native_id: str, url: str, base: str, profile: Profile, moment: Moment, thread: str | None, title: str, opens: bool
 ) -> dict[str, Any]:
     given = profile.posts
-    bodies = post.css(given.body)
+    bodies = _select(post, given.body)
     if not bodies:
         raise UnusableError("has no text")
     parent = next(filter(None, (_group(given.parent_pattern, value) for value in values(post, given.parent))), None)
@@ -236,31 +243,49 @@ def _post(
     }
 
 
-def _own_words(body: Selector, others: Sequence[str]) -> str:
+def _own_words(body: Element, others: Sequence[str]) -> str:
     for selector in others:
-        for part in body.css(selector):
-            if part.root is not body.root and part.root.getparent() is not None:
-                part.root.drop_tree()
+        for part in _select(body, selector):
+            if part is not body and part.getparent() is not None:
+                part.drop_tree()
     # Without the element itself: vBulletin and XenForo 1 put a post into a <blockquote>, which elsewhere is a quotation.
-    nodes = body.xpath("node()")
-    return plain("".join(html.escape(node.root, quote=False) if isinstance(node.root, str) else node.get() for node in nodes))
+    inner = (etree.tostring(part, encoding="unicode", method="html") for part in body)
+    return plain(html.escape(body.text or "", quote=False) + "".join(inner))
 
 
 # ---- selecting -----------------------------------------------------------------------------------------------------
 
 
-def values(part: Selector, selectors: Sequence[str]) -> Iterator[str]:
+@cache
+def _compiled(selector: str) -> etree.XPath:
+    return etree.XPath(_CSS.css_to_xpath(selector), smart_strings=False)
+
+
+def _select(part: Element, selector: str) -> list[Any]:
+    """What a CSS selector finds in an element, itself included: elements, or strings where it ends in ::text or ::attr()."""
+    found: list[Any] = _compiled(selector)(part)
+    return found
+
+
+def values(part: Element, selectors: Sequence[str]) -> Iterator[str]:
     """What the selectors find, in their order: attributes (`::attr(x)` alone: the part's own), pieces of text, or elements' whole text."""
     for selector in selectors:
         own = _OWN.fullmatch(selector)
-        found = [part.attrib.get(own[1], "")] if own else map(_text, part.css(selector))
+        found = [part.get(own[1], "")] if own else map(_text, _select(part, selector))
         yield from filter(None, (" ".join(value.split()) for value in found))
 
 
-def _text(found: Selector) -> str:
-    if isinstance(found.root, str):
-        return found.root
-    return "".join(node.root if isinstance(node.root, str) else " " for node in found.xpath(".//text() | .//br"))
+def _text(found: Any) -> str:
+    """A string, or an element's whole text, where a line break is a space."""
+    if isinstance(found, str):
+        return found
+    pieces = []
+    for event, node in etree.iterwalk(found, events=("start", "end", "comment", "pi")):
+        if event == "start":
+            pieces += [" " if node.tag == "br" else "", node.text or ""]
+        elif node is not found:
+            pieces.append(node.tail or "")
+    return "".join(pieces)
 
 
 def _first(moment: Moment, found: Iterable[str], pattern: re.Pattern[str] | None) -> dt.datetime | None:
@@ -269,16 +294,16 @@ def _first(moment: Moment, found: Iterable[str], pattern: re.Pattern[str] | None
     return next(filter(None, map(moment, times)), None)
 
 
-def _words(part: Selector, selectors: Sequence[str]) -> str:
+def _words(part: Element, selectors: Sequence[str]) -> str:
     return next(values(part, selectors), "")
 
 
-def _marked(page: Selector, selector: str | None, items: Iterable[Selector]) -> set[Any]:
+def _marked(page: Element, selector: str | None, items: Iterable[Element]) -> set[Element]:
     """Those of the items' elements that the selector finds, or that hold what it finds."""
     if selector is None:
         return set()
-    there = {item.root for item in items}
-    return {element for found in page.css(selector) for element in (found.root, *found.root.iterancestors()) if element in there}
+    there = set(items)
+    return {element for found in _select(page, selector) for element in (found, *found.iterancestors()) if element in there}
 
 
 def _group(pattern: re.Pattern[str], text: str) -> str | None:

@@ -65,7 +65,7 @@ def read_page(
     try:
         address = url or saved.url
         page = HtmlResponse(address or "about:blank", body=saved.body, encoding=saved.encoding)
-        if not address and (address := next(pages.values(page.selector, _ADDRESS), "")):
+        if not address and (address := next(pages.values(page.selector.root, _ADDRESS), "")):
             page = page.replace(url=address)
         address = pages.canonical(address) if address else ""
         if known:

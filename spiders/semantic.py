@@ -132,7 +132,9 @@ class Semantic(ForumSpider):
         there = {fields["native_id"] for fields in page.posts} | set(page.deleted)
         yield from self.each(page.posts, self._post, address)
         yield from map(self.gone, page.deleted)
-        following = next((urljoin(get_base_url(response), link) for link in pages.values(response.selector, self.options.next_page)), None)
+        following = next(
+            (urljoin(get_base_url(response), link) for link in pages.values(response.selector.root, self.options.next_page)), None
+        )
         if following and origin(following) == origin(address):
             yield from self._ask(following, thread, way)
         elif address == thread and not page.left_out:

@@ -19,7 +19,7 @@ _OTHERS = etree.XPath(  # Discourse's quotes and link previews, mails' quoted re
     "//aside[contains(concat(' ', @class, ' '), ' quote ') or contains(concat(' ', @class, ' '), ' onebox ')]"
     " | //details[@class='elided'] | //div[@class='poll-info'] | //a[@class='footnote-backref'] | //a[@class='lightbox']/div"
 )
-_SOME_OTHERS = re.compile(r"<aside|\b(?:elided|poll-info|footnote-backref|lightbox)\b")
+_SIGNS_OF_OTHERS = ("<aside", "elided", "poll-info", "footnote-backref", "lightbox")
 _EMOJI = etree.XPath("//img[@alt][contains(@class, 'emoji') or contains(@class, 'smil')] | //i[@title][contains(@class, 'tw-')]")
 _NO_WORDS = ("blockquote", "pre", "script", "style", "iframe", "object", "embed", "applet", etree.Comment, etree.ProcessingInstruction)
 _INLINE = ("a", "abbr", "b", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span", "strong", "u")
@@ -31,7 +31,7 @@ def plain(markup: str) -> str:
     if not _TAG.search(markup):
         return unquoted(html.unescape(markup))
     tree = html_text.parse_html(markup)
-    for element in _OTHERS(tree) if _SOME_OTHERS.search(markup) else ():
+    for element in _OTHERS(tree) if any(sign in markup for sign in _SIGNS_OF_OTHERS) else ():
         if element.getparent() is not None:
             element.drop_tree()
     etree.strip_elements(tree, *_NO_WORDS, with_tail=False)

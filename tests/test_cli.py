@@ -261,5 +261,5 @@ def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: P
     )
     assert [(alert["team"], alert["rule"], alert["state"]) for alert in alerts] == [("meta-genai", "sentiment-shift", "firing")]
     assert alerts[0]["day"] in ("2025-01-23", "2025-01-24")
-    assert "Subject: Meta GenAI: sentiment fell" in done.stdout
+    assert "Subject: Meta GenAI: sentiment has fallen" in done.stdout
     assert (tmp_path / "demo/trend.png").read_bytes().startswith(b"\x89PNG")

@@ -147,6 +147,7 @@ def _ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
     return []
 
 
+@pytest.mark.real
 def test_three_rounds_with_an_edit_and_a_deletion(
     forum: DemoForum, hook: WebHook, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -506,6 +506,7 @@ def last_cursor(folder: Path) -> Any:
         return json.loads(store.last_crawls()["s"]["cursor"])
 
 
+@pytest.mark.real
 def test_crawls_of_a_real_server(tmp_path: Path) -> None:
     """Two crawls over HTTP: all is stored once, then what is new, edited and deleted; a dead instance beside it costs it nothing."""
     now = NOW.replace(tzinfo=None)

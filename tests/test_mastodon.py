@@ -440,6 +440,7 @@ def test_any_answer_ends_in_posts_or_a_sentence(body: bytes, header: str) -> Non
 # ---- a whole crawl ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.real
 def test_crawls_of_a_real_server(tmp_path: Path) -> None:
     """Two crawls over HTTP: all once, then what is new, edited and deleted; nobody's name is stored but in a living post's address."""
     instance = Instance()

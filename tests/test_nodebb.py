@@ -333,6 +333,7 @@ def test_another_address_begins_anew() -> None:
     assert spider.floor == NOW - dt.timedelta(days=7)
 
 
+@pytest.mark.real
 def test_a_whole_crawl(tmp_path: Path) -> None:
     """Two crawls over HTTP: everything once, then only the topic with a new post, and the stored ones again; robots.txt is asked first."""
     forum = Forum(per_page=2)

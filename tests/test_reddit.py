@@ -417,6 +417,7 @@ TOKEN_PATH = "/api/v1/access_token"
 FILES = ("/robots.txt", "/.well-known/tdmrep.json")
 
 
+@pytest.mark.real
 def test_crawls_of_a_living_subreddit(tmp_path: Path) -> None:
     """Two rounds over HTTP, by agreement in spite of robots.txt: listed, looked at again, a deletion and an edit seen; no secret and
     no name reaches disk or log."""

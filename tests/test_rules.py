@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import rules
-from monitor.config import Rule, RuleType
+from monitor.conditions import FALSE_ALARMS
+from monitor.config import Rule, RuleType, false_alarms
 from monitor.records import DailyTrend
+from monitor.rules.overtakes import difference
 from monitor.rules.statistics import count_tails, margin, t_quantile, voice_variance
 
 FIRST = dt.date(2025, 1, 1)
@@ -42,7 +44,8 @@ def calm(days: int = 28, authors: int = 20, mean: float = 0.1) -> list[DailyTren
 def test_every_type_of_rule_that_a_config_may_name_is_there() -> None:
     """Each type judges a quiet month without an alert."""
     for kind in get_args(RuleType):
-        assert rules.check(calm(), rule(kind)).outcome in ("clear", "between")
+        more = {"against": "other"} if kind == "overtakes" else {}
+        assert rules.check(calm(), rule(kind, **more)).outcome in ("clear", "between")
 
 
 # ---- below ---------------------------------------------------------------------------------------------------------
@@ -244,3 +247,120 @@ def test_count_tails_are_probabilities(past: list[int], count: int, days: int) -
     assert 0 <= at_most <= 1 and 0 <= at_least <= 1 and at_most + at_least >= 1 - 1e-9
     assert count_tails(count + 1, past, days)[0] >= at_most - 1e-9
     assert count_tails(count + 1, past, days)[1] == pytest.approx(1 - at_most, abs=1e-9)
+
+
+# ---- rise and above ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-0.9, 0.9), min_size=12, max_size=35), st.sampled_from([("drop", "rise"), ("below", "above")]))
+def test_rise_and_above_are_their_opposites_upside_down(means: list[float], kinds: tuple[str, str]) -> None:
+    """What one says of a series, the other says of the same series with every sign turned."""
+    down, up = kinds
+    line = {"threshold": -0.3, "recover": -0.2} if down == "below" else {}
+    turned = {name: -value for name, value in line.items()}
+    series = [day(n, mean) for n, mean in enumerate(means)]
+    mirrored = [day(n, -mean) for n, mean in enumerate(means)]
+    assert rules.check(series, rule(down, **line)).outcome == rules.check(mirrored, rule(up, **turned)).outcome
+
+
+def test_rise_and_above_say_what_they_saw() -> None:
+    """The sentences speak of what is higher and of what lies over the line."""
+    rise = rules.check([*calm(), day(28, 0.8, authors=30)], rule("rise"))
+    assert rise.outcome == "breach" and "0.70 higher, where 0.25 higher is an alert" in rise.reason
+    above = rules.check([day(0, 0.6, authors=40)], rule("above"))
+    assert above.outcome == "breach" and "the true mean is over +0.3" in above.reason
+
+
+# ---- shift ---------------------------------------------------------------------------------------------------------
+
+
+def test_shift_tells_since_when() -> None:
+    """A small fall that no single day shows is told, with the days and voices that it rests on and what was before."""
+    history = [*calm(84), *(day(n, -0.1 + 0.04 * (n % 3 - 1)) for n in range(84, 94))]
+    assert rules.check(history, rule("drop")).outcome == "between"
+    verdict = rules.check(history, rule("shift", confidence=0.9995))
+    assert verdict.outcome == "breach" and verdict.days == 10 and verdict.before == pytest.approx(0.1, abs=0.01)
+    for part in ("since 2025-03-26 is -0.10 (", "on 10 days", "mean of 84 days, 2025-01-01 to 2025-03-25", "0.20 lower, where 0.10 lower"):
+        assert part in verdict.reason
+
+
+def test_shift_hears_a_slow_drift() -> None:
+    """A hundredth a day is nothing from day to day and an alert within a month."""
+    history = [*calm(84), *(day(84 + n, 0.1 - 0.01 * n + 0.04 * (n % 3 - 1)) for n in range(30))]
+    assert rules.check(history, rule("shift", confidence=0.9995)).outcome == "breach"
+    assert rules.check(history, rule("drop")).outcome != "breach"
+
+
+def test_shift_looks_up_where_it_is_told_to() -> None:
+    """A rise is nothing to a rule that looks for falls, and the other way about."""
+    history = [*calm(84), *(day(n, 0.5) for n in range(84, 90))]
+    assert rules.check(history, rule("shift")).outcome == "clear"
+    up = rules.check(history, rule("shift", direction="up"))
+    assert up.outcome == "breach" and "higher is an alert" in up.reason
+
+
+def test_shift_is_over_when_a_week_is_as_before() -> None:
+    """While it lasts, days before it stay the measure, however long; a week at the old level is clear, one good day is not."""
+    began = FIRST + dt.timedelta(days=84)
+    shift = rule("shift", recover=0.05)
+    low = [*calm(84), *(day(n, -0.4) for n in range(84, 180))]
+    assert rules.check(low, shift, began=began).outcome == "breach"
+    assert rules.check([*low, day(180, 0.1)], shift, began=began).outcome == "breach"
+    assert rules.check([*low, *(day(n, 0.1) for n in range(180, 187))], shift, began=began).outcome == "clear"
+
+
+def test_shift_needs_voices_since_the_turn_and_days_before_it() -> None:
+    """Few people on each day are enough when they are enough together; without ten days of figures there is nothing to compare with."""
+    small = [*calm(84, authors=6), *(day(n, -0.9, authors=6) for n in range(84, 88))]
+    assert rules.check(small, rule("shift", min_authors=20)).outcome == "breach"
+    assert rules.check(small, rule("shift", min_authors=30)).outcome == "between"
+    assert rules.check([*calm(8), day(8, -0.9)], rule("shift")).outcome == "no data"
+    assert rules.check([*calm(40), day(40, None, authors=3)], rule("shift")).outcome == "no data"
+
+
+# ---- overtakes -----------------------------------------------------------------------------------------------------
+
+
+def between(one: list[DailyTrend], other: list[DailyTrend]) -> list[DailyTrend]:
+    return [difference(*pair) for pair in zip(one, other, strict=True)]
+
+
+def test_overtakes_tells_when_the_order_turns() -> None:
+    """The team that was behind for four weeks and is ahead for one is told; one that always was ahead is not."""
+    behind = [*calm(28, mean=-0.1), *(day(n, 0.5) for n in range(28, 35))]
+    ahead = calm(35, mean=0.2)
+    overtakes = rule("overtakes", against="other", teams="team")
+    verdict = rules.check(between(behind, ahead), overtakes)
+    assert verdict.outcome == "breach" and verdict.value == pytest.approx(0.3, abs=0.02) and "above that of other" in verdict.reason
+    assert rules.check(between(ahead, calm(35, mean=-0.3)), overtakes).outcome == "between"
+    assert rules.check(between(calm(35, mean=-0.1), ahead), overtakes).outcome == "clear"
+
+
+def test_overtakes_needs_voices_on_both() -> None:
+    """Where only one of the two is spoken of by enough people nothing is compared."""
+    few = [*calm(28), *(day(n, 0.9, authors=6) for n in range(28, 35))]
+    assert rules.check(between(few, calm(35)), rule("overtakes", against="other", min_authors=8)).outcome == "no data"
+    assert difference(day(0, 0.5), day(0, None, authors=2)).sufficient is False
+
+
+# ---- the budget ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", get_args(RuleType))
+def test_a_smaller_budget_wants_more_certainty(kind: str) -> None:
+    """`budget` sets the confidence by what was measured: fewer false alarms, more certainty; and the two agree both ways."""
+    more = {"against": "other"} if kind == "overtakes" else {}
+    wanted = [0.5, 1.0, 2.0] if kind == "silence" else [0.1, 0.2, 0.5, 1.0, 2.0]
+    found = [Rule.model_validate({"id": "x", "type": kind, "budget": f"{often} per year", **more}) for often in wanted]
+    assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
+    for often, one in zip(wanted, found, strict=True):
+        worst = max(rate for _, rate in FALSE_ALARMS[one.type])
+        assert false_alarms(one) == pytest.approx(min(often, worst), rel=0.02)
+    assert Rule.model_validate({"id": "x", "type": kind, "budget": "1 per month", **more}).budget == 12
+
+
+def test_a_budget_that_cannot_be_kept_is_refused() -> None:
+    """However sure a rule on silence is, a source that is missing now and then is silent then."""
+    with pytest.raises(ValueError, match="no confidence keeps a budget of"):
+        Rule.model_validate({"id": "x", "type": "silence", "budget": "0.1 per year"})

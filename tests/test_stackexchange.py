@@ -402,6 +402,7 @@ def test_a_broken_item_costs_only_itself(fresh_store: Store, data: st.DataObject
 # ---- whole crawls ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.real
 def test_crawls_over_http(tmp_path: Path) -> None:
     """Three crawls: all that is due in three requests; then what is new, edited and deleted, with the pause that was asked for; then
     one request, after which the day's quota is used up. The key reaches neither message, log nor store."""

@@ -768,6 +768,7 @@ with Store(path) as store:
         assert one(store, "SELECT count(*) FROM posts") == 2000 and store.check() == []
 
 
+@pytest.mark.real
 def test_a_process_killed_at_any_moment_leaves_whole_batches(tmp_path: Path, child: Callable[[str], subprocess.Popen[str]]) -> None:
     """Ten times kill -9 while batches of new, edited and deleted posts are written: the database, and the search index, stay sound."""
     write = """

@@ -36,6 +36,7 @@ def test_the_written_posts_are_as_many_and_as_mixed_as_stated() -> None:
     assert len({row["id"] for row in rows}) == len({row["text"] for row in rows}) == len(rows)
 
 
+@pytest.mark.real
 def test_every_written_post_names_the_teams_that_it_is_labelled_for() -> None:
     """A label whose team could not be found would be learned as the mood of the whole text."""
     learned, held = data.written()
@@ -44,6 +45,7 @@ def test_every_written_post_names_the_teams_that_it_is_labelled_for() -> None:
     assert len(examples) == sum(len(row["targets"]) for row in _rows())
 
 
+@pytest.mark.real
 def test_no_post_is_on_both_sides_of_the_split() -> None:
     """The held-out tenth is the same each time, and shares no post with what is learned from."""
     learned, held = data.written()

@@ -236,7 +236,7 @@ POSTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(POSTS, st.integers(0, 40), st.randoms())
 def test_a_rebuild_gives_the_same_rows_to_the_last_bit(posts: list[Said], cut: int, random) -> None:  # type: ignore[no-untyped-def]
     """Computed in two rounds as posts came, all at once, or from posts stored in another order: the same bytes.

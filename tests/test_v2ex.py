@@ -391,6 +391,7 @@ def asked(site: Site) -> list[str]:
     return [path for path in site.paths if not path.startswith("/.well-known/")]
 
 
+@pytest.mark.real
 def test_a_crawl_over_http(tmp_path: Path) -> None:
     """Two crawls of a site: robots.txt first, one list, the replies of what was touched, nothing more; the token goes to version 2
     only, in a header, and reaches neither log nor store."""

@@ -5,9 +5,8 @@
 one-sided bound of that difference (at `confidence`) is above zero. Clear: lower by no more than `recover`.
 
 False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
-tests/benchmarks/test_alert_rates.py: 0.20, 0.55 and 0.10 with `for` 2 and `confidence` 0.97; 0.45, 1.88 and 1.02 with 1 and
-0.998; 0.38, 1.10 and 0.60 with 1 and 0.999. Of falls by 0.5 that last, at 20 voices a day, the first tells 84 % within a
-week, the last 30 % on the first day and 55 % within a week: waiting a day keeps the baseline free of the fall.
+tests/benchmarks/alerts.py: 0.13, 0.43 and 0.03 with `for` 2 and `confidence` 0.95; 0.05, 0.22 and 0.02 with 0.97. It
+compares one day at a time: of lasting falls by 0.25 at 20 voices a day it tells fewer than half, where `shift` tells all.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ The rule sees the difference between the two teams' means of each day on which b
 the last WEEK days with both the difference is above `threshold`, and so is its lower one-sided bound (at `confidence`),
 while over the `baseline_days` before it was not. Clear: the difference is at most `recover`. `min_authors` are needed
 of each team on a day.
+
+False alarms per series and year on two quiet simulated series, 0.15 apart, of 5, 20 and 100 voices a day, measured by
+tests/benchmarks/alerts.py: 0.00, 0.18 and 0.00 with `confidence` 0.9; 0.00, 0.03 and 0.00 with 0.95.
 """
 
 from __future__ import annotations

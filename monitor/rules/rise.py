@@ -1,6 +1,8 @@
 """rise: a day's mean sentiment is higher than it was before, by more than days differ anyway.
 
-`drop` (monitor/rules/drop.py) with its signs turned: the same statistics, the same settings, the same figures.
+`drop` (monitor/rules/drop.py) with its signs turned: the same statistics and settings. False
+alarms per series and year, of 5, 20 and 100 voices a day: 0.03, 0.50 and 0.00 with `for` 2 and `confidence` 0.95
+(tests/benchmarks/alerts.py).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ many authors are less likely than 1 - `confidence` given how the days before wen
 statistics.count_tails). Clear: the ratio is at most `recover`. `min_authors` is needed on the day for a breach.
 
 False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
-tests/benchmarks/test_alert_rates.py: 1.15, 0.47 and 0.25 with `confidence` 0.998; 0.68, 0.40 and 0.23 with 0.999.
+tests/benchmarks/alerts.py: 0.98, 0.07 and 0.00 with `confidence` 0.99; 0.37, 0.07 and 0.00 with 0.998.
 """
 
 from __future__ import annotations
