@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from monitor import __version__
-from monitor.cli import forgetting, judging, reading, reviewing, sources, steps
+from monitor.cli import forgetting, judging, reading, reviewing, sources, steps, trying
 from monitor.cli.around import is_child
 from monitor.errors import MonitorError
 
@@ -77,6 +77,6 @@ for _command in (
     steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
     reading.show, reading.explain, reading.posts, reading.query, sources.sources,
     judging.score, judging.correct, judging.corrections, reviewing.review, judging.evaluate,
-    forgetting.forget,
+    trying.backtest, forgetting.forget,
 ):  # fmt: skip
     main.add_command(_command)
