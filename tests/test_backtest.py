@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.alert import alert
-from monitor.backtest import backtest
+from monitor.backtest import Fired, backtest, warnings
 from monitor.config import Config, Rule, Source, Team, Terms
 from monitor.errors import InputError
 from monitor.records import Mention, Post, Score, text_hash
@@ -73,14 +73,14 @@ def test_it_tells_what_the_days_told(fresh_store: Store) -> None:
     """Days lived through with a round each morning, late posts among them, and the same days replayed: the same alerts, word for word."""
     config = watch(DROP, LOW, {"id": "slow", "type": "shift"}, {"id": "many", "type": "spike", "min_authors": 10})
     crawled(fresh_store)
-    for n in range(40):
-        say(fresh_store, n, -0.5 if 25 <= n < 30 else 0.1, people=60 if n == 34 else 20)
-        if n in (24, 28, 33):
+    for n in range(26):
+        say(fresh_store, n, -0.5 if 14 <= n < 19 else 0.1, people=70 if n == 23 else 20)
+        if n in (13, 17, 22):
             say(fresh_store, n - 2, 0.9, fetched=n, people=12, who="late")
         trend(fresh_store, min_authors=5)
         alert(fresh_store, config, now=at(n + 1, 6))
     lived = fresh_store.rows("SELECT rule, day, resolved_day, reason FROM alerts ORDER BY day, rule")
-    told = replayed(fresh_store, config, 40)
+    told = replayed(fresh_store, config, 26)
     assert {row["rule"] for row in told["alerts"]} == {"fall", "low", "slow", "many"}
     found = [(row["rule"], str(row["day"]), str(row["ended"]) if row["ended"] else None, row["reason"]) for row in told["alerts"]]
     assert found == [tuple(row) for row in lived]
@@ -132,20 +132,21 @@ def test_a_source_that_could_not_be_read_was_silent(fresh_store: Store) -> None:
 
 
 def test_the_summary_says_how_often_how_long_and_how_early(fresh_store: Store) -> None:
-    """Two falls in sixteen months: the rate per series and year that could be judged, the median length, and the warning before a day."""
-    for n in range(480):
-        bad = 200 <= n < 210 or n >= 470
+    """Two falls in thirteen months: the rate per series and year that could be judged, the median length, and the warning before a day."""
+    for n in range(400):
+        bad = 200 <= n < 210 or n >= 390
         say(fresh_store, n, -0.6 if bad else 0.1, people=6)
     config = watch({**LOW, "min_authors": 5, "confidence": 0.9, "threshold": -0.1})
-    told = replayed(fresh_store, config, 480, warn_before=day(478))
-    assert fired(told) == [("low", day(200), day(211)), ("low", day(470), None)]
+    told = replayed(fresh_store, config, 400, warn_before=day(398))
+    assert fired(told) == [("low", day(200), day(211)), ("low", day(390), None)]
     (row,) = told["rules"]
     assert (row["series"], row["alerts"], row["median_days"]) == (1, 2, 10.5)
-    assert row["per_year"] == pytest.approx(2 / (480 / 365.25)) and row["firing"] == pytest.approx(21 / 480)
-    assert [(one["days"], one["team"], one["told"]) for one in told["warnings"]] == [(7, "meta", day(471))]
-    assert replayed(fresh_store, config, 480, warn_before=day(471))["warnings"] == [], "it was told on that very day"
-    assert replayed(fresh_store, config, 480, warn_before=day(300))["warnings"] == [], "the first was over long before"
-    half = replayed(fresh_store, config, 480, first=day(205), last=day(300))
+    assert row["per_year"] == pytest.approx(2 / (400 / 365.25)) and row["firing"] == pytest.approx(21 / 400)
+    assert [(one["days"], one["team"], one["told"]) for one in told["warnings"]] == [(7, "meta", day(391))]
+    alerts = [Fired(**row) for row in told["alerts"]]
+    assert warnings(alerts, day(391)) == [], "it was told on that very day"
+    assert warnings(alerts, day(300)) == [], "the first was over long before"
+    half = replayed(fresh_store, config, 400, first=day(205), last=day(300))
     assert fired(half) == [("low", day(205), day(211))] and half["rules"][0]["per_year"] is None, "96 days tell no rate"
 
 

@@ -86,7 +86,8 @@ with Store(path, read_only=True) as store:
     told = backtest(store, config, now=dt.datetime.combine(last + dt.timedelta(days=9), dt.time(), dt.UTC), first=first, last=last)
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 took, series = time.perf_counter() - begun, sum(rule["series"] for rule in told["rules"])
-print(f"{{took:.1f}} s with imports ({{time.process_time():.1f}} s of processor), peak {{int(peak) / 1024:.0f}} MB; {{series}} series, {{len(told['alerts'])}} alerts")
+print(f"{{took:.1f}} s with imports ({{time.process_time():.1f}} s of processor), peak {{int(peak) / 1024:.0f}} MB", end="; ")
+print(f"{{series}} series, {{len(told['alerts'])}} alerts")
 """
 
 
