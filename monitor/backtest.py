@@ -199,6 +199,7 @@ def against(one: Rounds, other: Rounds) -> dict[dt.date, list[DailyTrend]]:
 
 
 def _nobody(row: DailyTrend) -> DailyTrend:
+    """The day of `row` on which nobody spoke of the other team."""
     return DailyTrend(row.day, row.team, row.source, row.model, 0, 0, 0, sufficient=False)
 
 
