@@ -17,7 +17,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from monitor import explain, inhibit, rules, stopped, telling
@@ -142,7 +142,7 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
     changes the trend, and nothing here. Raises MonitorError, after all else is stored, when a rule could not be checked.
     """
     stored, healths = _stored(store)
-    series = _series(config)
+    series = series_of(config)
     today = now.astimezone(dt.UTC).date()
     open_days = {key: _open_day(config, key[2], now) for key in series}
     states = {}
@@ -226,7 +226,7 @@ def _unread(
     return found
 
 
-def _series(config: Config) -> dict[Key, Rule]:
+def series_of(config: Config) -> dict[Key, Rule]:
     """Every series that the enabled rules watch. A rule without teams watches what is said in a source, whatever it is about."""
     sources = [source.name for source in config.sources if source.enabled]
     found = {}
@@ -242,14 +242,24 @@ def _series(config: Config) -> dict[Key, Rule]:
 
 
 def _open_day(config: Config, source: str, now: dt.datetime) -> dt.date:
-    """The first day that is not complete yet: one is when a crawl begun after its end has ended, and its posts were read."""
+    """The first day that is not complete yet."""
+    return (now.astimezone(dt.UTC) - settling(config, source)).date()
+
+
+def settling(config: Config, source: str) -> dt.timedelta:
+    """How long after its end a day is complete: when a crawl begun after it has ended, and its posts were read."""
     waits = [
         (one.every or config.schedule.collect) + one.time_limit
         for one in config.sources
         if one.enabled and (one.name == source or (source == ALL and one.kind != "press"))
     ]
-    wait = max(waits, default=0.0) + config.schedule.understand + config.schedule.trend
-    return (now.astimezone(dt.UTC) - dt.timedelta(seconds=wait)).date()
+    return dt.timedelta(seconds=max(waits, default=0.0) + config.schedule.understand + config.schedule.trend)
+
+
+def begins(state: State, rule: Rule, day: dt.date) -> dt.date:
+    """The first day that judging a series up to `day` looks at."""
+    first = min(state.since if state.name in _BREACHED else day, state.checked_day or day)
+    return first - dt.timedelta(days=rule.baseline_days + rule.for_ + shift.REACH * (rule.type == "shift"))
 
 
 def _histories(
@@ -257,11 +267,7 @@ def _histories(
 ) -> tuple[dict[Key, list[DailyTrend]], list[DailyTrend]]:
     """The days that each series needs, up to today, and the rows behind them. A day without a post is zeros once its source has had any."""
     model = store.model
-    first = {}
-    for key, rule in series.items():
-        state = states[key]
-        begins = min(state.since if state.name in _BREACHED else today, state.checked_day or today)
-        first[key] = begins - dt.timedelta(days=rule.baseline_days + rule.for_ + shift.REACH * (rule.type == "shift"))
+    first = {key: begins(states[key], rule, today) for key, rule in series.items()}
     since = min(first.values(), default=today)
     # An alert on one source beside the figures of all would tell those of a source that is withheld.
     rows = suppressed(store.trends(model=model, since=since), min_authors) if series else []
@@ -272,15 +278,19 @@ def _histories(
     for row in rows:
         kind = (row.team == ALL, row.source)
         starts[kind] = min(row.day, starts.get(kind, row.day))
+
+    @cache  # rules of one series share its days
+    def days(team: str, source: str, start: dt.date) -> list[DailyTrend]:
+        these = (start + dt.timedelta(days=n) for n in range((today - start).days + 1))
+        return [spoken.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in these]
+
     found = {}
     for key, rule in series.items():
         _, team, source = key
         start = max(first[key], starts.get((team == ALL, source), today + dt.timedelta(days=1)))
-        days = [start + dt.timedelta(days=n) for n in range((today - start).days + 1)]
-        found[key] = [spoken.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in days]
+        found[key] = days(team, source, start)
         if rule.against:
-            nobody = DailyTrend(today, rule.against, source, model, 0, 0, 0, False)
-            found[key] = [difference(row, spoken.get((rule.against, source, row.day), nobody)) for row in found[key]]
+            found[key] = [difference(*pair) for pair in zip(found[key], days(rule.against, source, start), strict=True)]
     return found, rows
 
 

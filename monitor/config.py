@@ -55,13 +55,15 @@ _Items = dict[int, Any]
 """The usable items of a list, by their place in the file."""
 
 
-def load(path: Path) -> tuple[Config, list[Problem]]:
-    """Read `path`: what is usable, and every problem found.
+def load(path: Path, *, rules: Path | None = None) -> tuple[Config, list[Problem]]:
+    """Read `path`: what is usable, and every problem found. With `rules`, those of that file stand in place of its own.
 
     Raises ConfigError when nothing can be used: an unreadable file, broken YAML, a broken setting that every step
     needs, or no team left to watch. The environment is read for `${NAME}`.
     """
     raw = read(path)
+    if rules:
+        raw["rules"] = read(rules).get("rules")
     problems: list[Problem] = []
     settings = expand(raw, (), problems)
     lists = {str(location[-1]): _items(settings, location, model, raw, problems) for location, model in _LISTS.items()}

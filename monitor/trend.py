@@ -54,7 +54,7 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
         teams = {team for _, team in pairs}
         first, last = (dt.date.fromisoformat(day) for day in (min(pairs)[0], max(pairs)[0]))
         rows = store.voices(first, last, team=teams.pop() if len(teams) == 1 else None)
-        frame = _frame(row for row in rows if row[:2] in pairs)
+        frame = frame_of(row for row in rows if row[:2] in pairs)
         store.replace_trends(pairs, summarise(frame, min_authors))
         done += len(pairs)
         if progress:
@@ -134,7 +134,7 @@ def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> 
     """
     model = store.model
     rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in store.voices(first, last) if rest[0] == model)
-    return {row.team: row for row in _figures(_frame(rows), min_authors)}
+    return {row.team: row for row in _figures(frame_of(rows), min_authors)}
 
 
 def summarise(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
@@ -148,7 +148,8 @@ def summarise(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
     return sorted(found, key=lambda row: (row.day, row.team, row.source, row.model))
 
 
-def _frame(rows: Iterable[Sequence[object]]) -> DataFrame:
+def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
+    """Rows as `Store.voices` gives them, as a frame of `COLUMNS`."""
     import pandas as pd  # here, since most runs of `trend` find nothing to do, and pandas takes longer than they do
 
     # As categories each text is compared once, not at every grouping, which takes a seventh off a rebuild.

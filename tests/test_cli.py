@@ -209,6 +209,7 @@ def test_odd_arguments_end_in_sentences(understood: Path, forum_monitor: Run, tm
     for words in (
         ["posts", "deepseek", "--days", "900000"],
         ["show", "--day", "0001-01-03"],
+        ["backtest", "--from", "0001-01-03"],
         ["collect", "a/b"],
         ["import", "-", "--source", "a/b"],
     ):
@@ -261,5 +262,8 @@ def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: P
     )
     assert [(alert["team"], alert["rule"], alert["state"]) for alert in alerts] == [("meta-genai", "sentiment-shift", "firing")]
     assert alerts[0]["day"] in ("2025-01-23", "2025-01-24")
+    words = ("--config", tmp_path / "demo/config.yaml", "backtest", "--json")
+    replayed = json.loads(forum_monitor(*words, FORUM_MONITOR_NOW="2025-02-02T12:00:00Z").stdout)["alerts"]
+    assert [(alert["team"], alert["rule"], alert["day"]) for alert in replayed] == [("meta-genai", "sentiment-shift", alerts[0]["day"])]
     assert "Subject: Meta GenAI: sentiment has fallen" in done.stdout
     assert (tmp_path / "demo/trend.png").read_bytes().startswith(b"\x89PNG")

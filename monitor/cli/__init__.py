@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from monitor import __version__
-from monitor.cli import forgetting, judging, reading, reviewing, silencing, sources, steps
+from monitor.cli import forgetting, judging, reading, reviewing, silencing, sources, steps, trying
 from monitor.cli.around import is_child
 from monitor.errors import MonitorError
 
@@ -78,6 +78,6 @@ for _command in (
     reading.show, reading.explain, reading.posts, reading.query, sources.sources,
     silencing.silence,
     judging.score, judging.correct, judging.corrections, reviewing.review, judging.evaluate,
-    forgetting.forget,
+    trying.backtest, forgetting.forget,
 ):  # fmt: skip
     main.add_command(_command)

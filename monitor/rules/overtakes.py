@@ -73,6 +73,6 @@ def _mean(days: Sequence[DailyTrend]) -> float:
 
 def _variance(before: Sequence[DailyTrend], recent: Sequence[DailyTrend]) -> float:
     """The variance of the mean of `recent` days: days differ as those before and these differ among themselves."""
-    squares = sum(((day.mean or 0.0) - _mean(days)) ** 2 for days in (before, recent) for day in days)
+    squares = sum(((day.mean or 0.0) - mean) ** 2 for days, mean in ((before, _mean(before)), (recent, _mean(recent))) for day in days)
     sampled = sum(day.variance or 0.0 for day in recent) / len(recent)
     return max(squares / max(len(before) + len(recent) - 2, 1), sampled) / len(recent)

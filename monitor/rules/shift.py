@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from operator import mul
 from statistics import NormalDist
 
 from monitor import config
@@ -41,23 +43,19 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     """Judge the last day of `history` against the days before the likeliest turn, or before `began`."""
     day = history[-1]
     first = (began or day.day) - dt.timedelta(days=rule.baseline_days + (0 if began else REACH))
-    spoken = [past for past in history if past.sufficient and past.day >= first]
+    window = history[max(0, (first - history[0].day).days) :]
+    places = [place for place, past in enumerate(window) if past.sufficient]
+    spoken = [window[place] for place in places]
     known = sum(past.day < began for past in spoken) if began else len(spoken) - 1
     if not day.sufficient:
         return no_data(day, rule, f"{day.authors} voices are too few for a figure")
     if known < LEAST:
         return no_data(day, rule, f"{known} days before it have enough voices, of which the rule needs {LEAST}")
-    weights = _weights(spoken)
+    means = [past.mean or 0.0 for past in spoken]
+    weights = _weights(spoken, means)
     weight = [0.0, *accumulate(weights)]
-    total = [0.0, *accumulate(w * (past.mean or 0.0) for w, past in zip(weights, spoken, strict=True))]
+    total = [0.0, *accumulate(map(mul, weights, means))]
     sign = 1.0 if rule.direction == "down" else -1.0
-
-    def turn(split: int, start: int) -> tuple[float, float]:
-        """How much lower (higher) sentiment is from `split` on than from `start` to it, and how many standard errors that is."""
-        before, since = weight[split] - weight[start], weight[-1] - weight[split]
-        fall = sign * ((total[split] - total[start]) / before - (total[-1] - total[split]) / since)
-        return fall, fall / math.sqrt(1 / before + 1 / since)
-
     if began:
         split, start = max(known, len(spoken) - WEEK), 0
         before = total[known] / weight[known]
@@ -65,12 +63,10 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
         outcome: Outcome = "clear" if fall <= rule.recover else "breach" if fall >= rule.threshold else "between"
         baseline = spoken[:known]
     else:
-        starts = _starts(spoken, rule.baseline_days)
-        latest = day.day - dt.timedelta(days=REACH)
-        splits = [n for n in range(LEAST, len(spoken)) if spoken[n].day > latest and n - starts[n] >= LEAST]
-        split = max(splits, key=lambda n: turn(n, starts[n])[1])
-        start = starts[split]
-        fall, certain = turn(split, start)
+        earliest = bisect_right(places, places[-1] - REACH)
+        split, start, fall, certain = _likeliest(places, weight, total, max(LEAST, earliest), rule.baseline_days, sign)
+        if not split:
+            return no_data(day, rule, f"before no turn {LEAST} of {rule.baseline_days} days have enough voices, which the rule needs")
         before = (total[split] - total[start]) / (weight[split] - weight[start])
         needed = NormalDist().inv_cdf(rule.confidence)
         enough = sum(past.authors for past in spoken[split:]) >= rule.min_authors
@@ -94,30 +90,42 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     return Verdict(outcome, f"{reason}.", rule.threshold, voices, posts, now, before, now - reach, now + reach, days=days)
 
 
-def _weights(days: Sequence[DailyTrend]) -> list[float]:
+def _likeliest(
+    places: Sequence[int], weight: Sequence[float], total: Sequence[float], first: int, baseline_days: int, sign: float
+) -> tuple[int, int, float, float]:
+    """The turn from index `first` on that is the most standard errors wide: its index, that of its baseline's first day, how far sentiment
+    fell (rose), and in standard errors; the index is 0 when no day has a baseline. `weight` and `total` are sums up to each index,
+    `places` the days' numbers. One loop, since no rule has more work.
+    """
+    found, start = (0, 0, 0.0, -math.inf), 0
+    all_weight, all_total = weight[-1], total[-1]
+    for split in range(first, len(places)):
+        while places[split] - places[start] > baseline_days:
+            start += 1
+        if split - start < LEAST:
+            continue
+        before, since = weight[split] - weight[start], all_weight - weight[split]
+        fall = sign * ((total[split] - total[start]) / before - (all_total - total[split]) / since)
+        certain = fall / math.sqrt(1 / before + 1 / since)
+        if certain > found[3]:
+            found = (split, start, fall, certain)
+    return found
+
+
+def _weights(days: Sequence[DailyTrend], means: Sequence[float]) -> list[float]:
     """One over the variance of each day's mean: that of its voices, pooled over all days, and that from day to day.
 
     Pooled, since a day of five voices that agree would weigh most. The second by differences of neighbours, which a lasting
     turn does not widen (von Neumann et al., Ann. Math. Statist. 12 (1941) 153), shrunk toward DAYS_SD squared.
     """
     voices = [day.effective or float(day.authors) for day in days]
-    inner = sum(max(count - 1, 0.0) for count in voices)
-    pooled = sum(max(count - 1, 0.0) * (day.variance or 0.0) for count, day in zip(voices, days, strict=True)) / max(inner, 1.0)
+    freedom = [count - 1 if count > 1 else 0.0 for count in voices]
+    pooled = sum(map(mul, freedom, [day.variance or 0.0 for day in days])) / max(sum(freedom), 1.0)
     sampling = [pooled / count for count in voices]
     steps = [
-        ((later.mean or 0.0) - (earlier.mean or 0.0)) ** 2 - a - b
-        for (earlier, later), (a, b) in zip(pairwise(days), pairwise(sampling), strict=True)
+        (later - earlier) * (later - earlier) - a - b
+        for earlier, later, a, b in zip(means[:-1], means[1:], sampling[:-1], sampling[1:], strict=True)
     ]
     found = max(0.0, sum(steps) / len(steps) / 2)
     between = (len(steps) * found + DAYS_DF * DAYS_SD**2) / (len(steps) + DAYS_DF)
     return [1 / (between + one) for one in sampling]
-
-
-def _starts(days: Sequence[DailyTrend], baseline_days: int) -> list[int]:
-    """For each day the first one that belongs to its baseline."""
-    starts, first = [], 0
-    for day in days:
-        while (day.day - days[first].day).days > baseline_days:
-            first += 1
-        starts.append(first)
-    return starts

@@ -11,6 +11,7 @@ from monitor.store.alerts import Due, Step
 from monitor.store.connection import SCHEMA, TIMEOUT
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
+from monitor.store.known import Known
 from monitor.store.posts import PURGE_AFTER, Counts
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
@@ -28,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Silences, Reviews, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

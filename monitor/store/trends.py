@@ -14,6 +14,18 @@ _TREND_COLUMNS = (
     "day, team, source, model, posts, authors, threads, sufficient, mean, low, high, "
     "negative_share, neutral_share, positive_share, variance, effective"
 )
+"""In the order of DailyTrend's fields."""
+
+VOICES = f"""substr(p.posted_at, 1, 10), s.team, p.source, s.model, {VOICE}, p.source || ':' || coalesce(p.thread_id, p.native_id),
+    {LABEL}, {VALUE} FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
+    WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2
+    AND {OWN_WORDS}"""
+"""What counts in daily trends, from one time to another; see `Trends.voices`."""
+
+AUTHOR = f"CASE WHEN {OWN_WORDS} THEN coalesce(author_key, thread_id, native_id) END"
+"""Who a row of `posts p` adds to the people of a source; NULL: nobody, since the words are others'."""
+
+THREAD = "coalesce(thread_id, native_id)"
 
 
 class Trends(Connection):
@@ -34,12 +46,7 @@ class Trends(Connection):
         return [
             tuple(row)
             for row in self.rows(
-                f"""SELECT substr(p.posted_at, 1, 10), s.team, p.source, s.model, {VOICE},
-                    p.source || ':' || coalesce(p.thread_id, p.native_id), {LABEL}, {VALUE}
-                FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
-                WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2
-                AND {OWN_WORDS} AND (? IS NULL OR s.team = ?)
-                ORDER BY p.posted_at, p.source, p.native_id""",
+                f"SELECT {VOICES} AND (? IS NULL OR s.team = ?) ORDER BY p.posted_at, p.source, p.native_id",
                 (first.isoformat(), f"{last}T24", team, team),
             )
         ]
@@ -81,7 +88,8 @@ class Trends(Connection):
             (model, team, team, source, source, since.isoformat() if since else ""),
         )
         return [
-            DailyTrend(**{**dict(row), "day": dt.date.fromisoformat(row["day"]), "sufficient": bool(row["sufficient"])}) for row in rows
+            DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, bool(sufficient), *figures)
+            for day, team, source, model, posts, authors, threads, sufficient, *figures in rows
         ]
 
     def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
@@ -90,9 +98,7 @@ class Trends(Connection):
         Who only repeats others is no author.
         """
         rows = self.rows(
-            f"""SELECT substr(posted_at, 1, 10), count(*),
-                count(DISTINCT CASE WHEN {OWN_WORDS} THEN coalesce(author_key, thread_id, native_id) END),
-                count(DISTINCT coalesce(thread_id, native_id)) FROM posts p
+            f"""SELECT substr(posted_at, 1, 10), count(*), count(DISTINCT {AUTHOR}), count(DISTINCT {THREAD}) FROM posts p
                WHERE +source = ? AND posted_at >= ? AND (deleted_at IS NULL OR retired) GROUP BY 1 ORDER BY 1""",
             (source, since.isoformat()),
         )
