@@ -91,6 +91,7 @@ def test_query_reads_and_never_writes(understood: Path, forum_monitor: Run) -> N
         assert "Traceback" not in done.stderr
     assert json.loads(forum_monitor("query", "SELECT count(*) AS n FROM posts", "--json").stdout) == [{"n": 6}]
     assert "v_coverage" in forum_monitor("query", "--tables").stdout
+    assert "[red]x[/red] :smile:" in forum_monitor("query", "SELECT '[red]x[/red] :smile:' AS text").stdout, "words are shown as they are"
 
 
 def test_no_author_name_is_stored(understood: Path, forum_monitor: Run, tmp_path: Path) -> None:

@@ -240,6 +240,8 @@ def test_the_command_lists_takes_labels_and_shows_the_figure(cli: Run) -> None:
 def test_a_person_reads_in_the_terminal_without_the_models_word(cli: Run, store: Store) -> None:
     """Post by post, masked, until `q`; what is left waits for the next time."""
     fill(store, [post(31, "OpenAI is bad, write to jane@example.org, she31 knows31 why31.")])
+    ended = cli("review", "--count", "31", stdin="")
+    assert ended.returncode == 0 and "Read 0; 31 drawn" in ended.stdout, "the end of what is piped in is the end of reading"
     done = cli("review", "--count", "31", stdin="-\n?\n0\n+\nq\n")
     assert "1 of 31" in done.stdout and "Its attitude toward OpenAI" in done.stdout and "0.70" not in done.stdout
     assert "Read 3; 28 drawn" in done.stdout

@@ -111,7 +111,8 @@ def printed(shown: Any) -> None:
     from rich.console import Console
 
     # A pipe has no width: wide enough that nothing is cut there.
-    Console(width=None if sys.stdout.isatty() else 150, soft_wrap=not sys.stdout.isatty()).print(shown)
+    # What stands in a cell is shown as it is: a post may say [red] or :smile:.
+    Console(width=None if sys.stdout.isatty() else 150, soft_wrap=not sys.stdout.isatty(), markup=False, emoji=False).print(shown)
 
 
 def unwritable(file: Path, error: OSError) -> InputError:

@@ -104,14 +104,18 @@ def _in_terminal(store: Store, config: Config, waiting: Sequence[Any]) -> int:
     from monitor import review as reviews
     from monitor.privacy import masked
 
-    console, names = Console(), {team.id: team.name for team in config.teams}
+    console, names = Console(emoji=False), {team.id: team.name for team in config.teams}
     for number, row in enumerate(waiting, 1):
         console.rule(f"{number} of {len(waiting)}: {escape(row['source'])}, {row['posted_at'][:10]}")
         if row["title"] and not row["text"].startswith(row["title"]):
             console.print(masked(row["title"]), style="dim", markup=False)
         console.print(masked(row["text"]), markup=False, highlight=False)
         question = f"Its attitude toward {names.get(row['team'], row['team'])}: - negative, 0 neutral or none, + positive, {_STOP} stop"
-        said = click.prompt(question, type=click.Choice([*_KEYS, _STOP]), show_choices=False)
+        try:
+            said = click.prompt(question, type=click.Choice([*_KEYS, _STOP]), show_choices=False)
+        except click.Abort:  # Ctrl-C, or the end of what is piped in; what was said is kept
+            click.echo()
+            said = _STOP
         if said == _STOP:
             return number - 1
         reviews.keep(store, row["id"], row["team"], _KEYS[said], now=clock.now())  # type: ignore[arg-type]

@@ -78,7 +78,8 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     voices = sum(past.authors for past in since)
     word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
     span = f"since {since[0].day}" if len(since) > 1 else f"on {day.day}"
-    interval = f"{voices} voices on {len(since)} days, 95 % interval {now - reach:+z.2f} to {now + reach:+z.2f}"
+    days_told = f" on {len(since)} days" if len(since) > 1 else ""
+    interval = f"{voices} voices{days_told}, 95 % interval {now - reach:+z.2f} to {now + reach:+z.2f}"
     reason = (
         f"Sentiment {span} is {now:+z.2f} ({interval}); before, it was {before:+z.2f} (mean of {len(baseline)} days, {baseline[0].day} to "
         f"{baseline[-1].day}): {abs(fall):.2f} {word if fall > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
