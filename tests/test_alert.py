@@ -347,7 +347,7 @@ class Rounds(RuleBasedStateMachine):
 
 
 TestRounds = Rounds.TestCase
-TestRounds.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRounds.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
 TEAMS = ("meta", "openai")
@@ -461,7 +461,7 @@ TestOperation = Operation.TestCase
 TestOperation.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.sampled_from([0.1, 0.1, -0.1, -0.7, None]), min_size=4, max_size=14),
     st.sets(st.integers(0, 13)),

@@ -194,6 +194,7 @@ def test_the_time_limit_ends_a_crawl(tmp_path: Path) -> None:
     assert result["counts"]["new"] > 0 and last_crawl(tmp_path)["cursor"] is None
 
 
+@pytest.mark.real
 def test_kill_at_any_moment_then_again_gives_the_same_store(tmp_path: Path) -> None:
     """After kill -9 in the middle, the next crawl closes the dead one's row and ends with the posts of an undisturbed one."""
     (tmp_path / "killed").mkdir()

@@ -346,7 +346,7 @@ WRITTEN = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(WRITTEN, st.integers(0, 14), st.randoms(use_true_random=False), st.data())
 def test_the_order_of_arrival_changes_nothing(posts: list[Post], cut: int, random, data) -> None:  # type: ignore[no-untyped-def]
     """In two rounds, in another order, built anew, or with posts that came and went: the same standings and trends, to the last bit."""

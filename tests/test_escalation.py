@@ -207,6 +207,7 @@ def test_a_store_from_before_keeps_its_scores_and_knows_whose_they_are(tmp_path:
 Run = Callable[..., CompletedProcess[str]]
 
 
+@pytest.mark.real
 def test_the_embedded_model_hands_over_what_it_is_unsure_of(
     chat: Chat, write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path
 ) -> None:

@@ -489,6 +489,7 @@ def test_what_the_command_cannot_use_is_a_sentence(forum_monitor: Run, tmp_path:
         assert told in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.real
 def test_another_model_takes_the_place_of_the_whole_scorer(write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path) -> None:
     """With --model nothing is asked of the endpoint that config.yaml names, by `evaluate` or by `score`."""
     (tmp_path / "one.jsonl").write_text(json.dumps(LINES[0]))
