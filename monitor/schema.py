@@ -1,4 +1,4 @@
-"""The database's shape, as migrations that are only ever appended, and what each table and column means.
+"""The database's shape, as migrations that are only ever appended. What tables and columns mean stands in monitor/glossary.py.
 
 A database is brought up to date when it is opened; one from a newer version is refused and left as it is. Tables may
 gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage`, `v_corrections` and `v_reviews` keep the
@@ -8,80 +8,76 @@ columns that they have, so queries written against them go on working.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("forum_monitor")
 
 
+def _execute(db: Database, statements: Iterable[str]) -> None:
+    for statement in statements:
+        db.execute(statement)
+
+
 @migrations()
 def m001_initial(db: Database) -> None:
     """The store as first released."""
-    for statement in _INITIAL:
-        db.execute(statement)
+    _execute(db, _INITIAL)
 
 
 @migrations()
 def m002_corrections(db: Database) -> None:
     """A person's word on a post and a team, which counts in place of every model's."""
-    for statement in _CORRECTIONS:
-        db.execute(statement)
+    _execute(db, _CORRECTIONS)
 
 
 @migrations()
 def m003_two_models(db: Database) -> None:
     """Which of two models that take turns gave a score, and what asking one behind an address costs."""
-    for statement in _TWO_MODELS:
-        db.execute(statement)
+    _execute(db, _TWO_MODELS)
 
 
 @migrations()
 def m004_manners(db: Database) -> None:
     """What hosts' own files allow, how often each was asked, and what was decided on each URL of a source's last crawl."""
-    for statement in _MANNERS:
-        db.execute(statement)
+    _execute(db, _MANNERS)
 
 
 @migrations()
 def m005_echoes(db: Database) -> None:
     """Whose words a post repeats. Posts that were understood before are marked, and grouped by the next `trend`."""
-    for statement in _ECHOES:
-        db.execute(statement)
+    _execute(db, _ECHOES)
 
 
 @migrations()
 def m006_forgetting(db: Database) -> None:
     """Who and what is not to be stored again, posts that only count any more, and when a post was last looked at."""
-    for statement in _FORGETTING:
-        db.execute(statement)
+    _execute(db, _FORGETTING)
 
 
 @migrations()
 def m007_effective_voices(db: Database) -> None:
     """How many independent voices a day's are worth. Every day is computed anew by the next `trend`."""
-    for statement in _EFFECTIVE:
-        db.execute(statement)
+    _execute(db, _EFFECTIVE)
 
 
 @migrations()
 def m008_why(db: Database) -> None:
     """What moved the figure of an alert, in the sentences that its message says."""
-    for statement in _WHY:
-        db.execute(statement)
+    _execute(db, _WHY)
 
 
 @migrations()
 def m009_reviews(db: Database) -> None:
     """Random samples of what was said, with the probability of everything that could be drawn, and what readers said."""
-    for statement in _REVIEWS:
-        db.execute(statement)
+    _execute(db, _REVIEWS)
 
 
 @migrations()
 def m010_states(db: Database) -> None:
     """How the judging of a series goes, why an alert was told to nobody, how severe it is, and silences."""
-    for statement in _STATES:
-        db.execute(statement)
+    _execute(db, _STATES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -334,201 +330,3 @@ _STATES = (
             a.severity, a.untold, a.part_of
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
 )
-
-DESCRIPTIONS: dict[str, str] = {
-    "posts": "One row per public post: its author's own words, plain. With `deleted_at` it is a tombstone: the words are gone for good.",
-    "posts_fts": "Full-text index of posts.title and posts.text (FTS5); its rowid is posts.id.",
-    "mentions": "Where a post names a team: [start, end) character offsets into posts.text.",
-    "scores": "Sentiment of a post toward a team, by one model: negative + neutral + positive = 1, value = positive - negative. "
-    "What counts is this, or the post's correction.",
-    "corrections": "A person's label of a post toward a team. It counts in place of every model's score, as long as the post's words are "
-    "those that the person read (`text_hash`).",
-    "spending": "What asking the model behind scorer.endpoint has cost, per UTC day and model.",
-    "draws": "One row per random sample: of which day and team (`*`: all together), how many posts of the day were wanted, and when.",
-    "reviews": "What draws could have drawn, each with its probability; what was drawn has a `position`, and what was read a reader.",
-    "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
-    "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
-    "echoes": "Whose words a post repeats, for every post that names a team. A repost is no voice and not in the trends.",
-    "dirty_days": "Days of a team whose trend has to be computed anew.",
-    "crawls": "One row per crawl of a source: what it stored, how it ended, the span of post times it covered, its cursor.",
-    "runs": "One row per run of a step: when, and how it ended.",
-    "alerts": "One row per event: what moved (`value`, from `before`), its interval, when it fired and when it was over.",
-    "alert_states": "Where each rule stands for each team and source, since when, the last complete day it has checked, and how that went.",
-    "alert_events": "Every change of such a state or health, with its reason. Events that people are told of have deliveries.",
-    "silences": "Which alerts are kept and not sent, from when to when, and why.",
-    "alert_posts": "The posts that show an alert, in order.",
-    "deliveries": "The outbox: one row per event and target.",
-    "sources": "Every source that was ever crawled, and the days that its crawls span.",
-    "visits": "What was decided on each URL of each source's last crawl: asked or refused, and why.",
-    "site_files": "What each host's robots.txt and tdmrep.json held when last read, and what followed; a day old it is read anew.",
-    "asked": "Requests made to each host by minute, of the last hours: what sources.per_hour is counted by.",
-    "covered_days": "Days of a source that a finished crawl has read.",
-    "forgotten": "Whose posts, and which threads' titles, are not stored again; and which sources were forgotten whole.",
-    "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
-    "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired), "
-    "`heartbeat` (the end of the last run of `alert` that notify.heartbeat was told of).",
-    "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
-    "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
-    "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",
-    "v_reviews": "reviews of posts that have kept their words, with the day and time of the draw and the reader's label.",
-    "v_alerts": "Alerts with the number of messages sent and unsent.",
-    "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
-}
-"""What each table and view is for."""
-
-COLUMNS: dict[str, str] = {
-    "after": "the state or health that began; `firing` after `firing`: told again",
-    "alert_id": "alerts.id",
-    "at": "when, UTC",
-    "attempts": "how often it was tried",
-    "author_key": "keyed hash of the author's name within the source; the name itself is nowhere",
-    "authors": "distinct voices: authors, or threads where no author is known",
-    "before": "what the value was before, in the rule's own unit",
-    "alert_events.before": "the state or health that ended",
-    "begins_at": "when, UTC",
-    "changed": "known posts that had changed",
-    "checked_day": "the last complete UTC day that the rule has judged",
-    "corrected": "1 if a person's correction stands in place of the model's figures, else 0",
-    "corrected_at": "when the person said so, UTC",
-    "count": "posts that were to be drawn of a day",
-    "coverage": "share in [0, 1] of the sources crawled at that time whose finished crawls read that day; NULL: imported only",
-    "cost": "in the currency of scorer.price; 0 where no price is given",
-    "covered": "1 if a finished crawl read the day, else 0; NULL: imported only",
-    "covered_from": "the oldest post time that the crawl read whole, UTC",
-    "covered_to": "the newest, UTC",
-    "created_at": "when it came into the outbox, UTC",
-    "crawl_id": "crawls.id",
-    "cursor": "where the next crawl goes on, as JSON",
-    "date_origin": "`site`, or `fetched` where the site gave no usable date",
-    "day": "UTC calendar day",
-    "decision": "`asked`, or `refused`: by the site's rules, its budget, or after it showed that it does not want to be read",
-    "deleted": "posts whose words were removed",
-    "deleted_at": "when the post's words were removed, UTC; NULL while it lives",
-    "draw_id": "draws.id",
-    "drawn": "1 if the post was drawn at random and read for `review`; what somebody thought worth correcting is no sample",
-    "drawn_at": "when, UTC; what became known later was not among what could be drawn",
-    "edited_at": "when its author last edited it, UTC",
-    "end": "offset behind the mention's last character",
-    "ended_at": "UTC; NULL while it goes on",
-    "ends_at": "when, UTC",
-    "error": "why the last attempt failed; where it was sent all the same, whom it did not reach",
-    "event_id": "alert_events.id",
-    "fetched_at": "when its present words were fetched, UTC",
-    "finish_reason": "`finished`, or why the crawl did not come to its end",
-    "fired_at": "when the alert fired, UTC",
-    "forgotten_on": "UTC day",
-    "first_day": "the first UTC day that its crawls reached back to",
-    "health": "how judging the last complete day went: `ok`, `no data`, `inhibited` (not read whole) or `error`",
-    "high": "upper end of the 95 % interval",
-    "host": "scheme, name and port",
-    "id": "number of the row",
-    "input_hash": "tells whether what the model read is unchanged; empty: the model gave no score, and a correction holds its place",
-    "key": "the fact's name",
-    "kind": "`voice`, `press` or `import`; press is no voice and not in the trends",
-    "label": "the likeliest of negative, neutral and positive",
-    "corrections.label": "negative, neutral or positive, as a person says",
-    "v_corrections.label": "negative, neutral or positive, as a person says",
-    "reviews.label": "negative, neutral or positive, as a model says; a person's label is in corrections",
-    "v_reviews.label": "negative, neutral or positive, as its reader says; NULL: not read",
-    "language": "ISO 639 code",
-    "last_day": "the last UTC day on which it was crawled",
-    "lapsed": "1 if the post was reworded since: the correction counts no more, until the person gives it again",
-    "forgotten.kind": "`author`, `title` or `source`",
-    "looked_at": "when an older post was last looked at again, UTC; NULL: not since `fetched_at`",
-    "low": "lower end of the 95 % interval",
-    "mark": "a hash of what is not to come back, which tells nothing of it to who does not know it; the name of a source",
-    "marks": "how often it was marked",
-    "mean": "mean of the voices' values, -1..1",
-    "message": "what went wrong, in a sentence",
-    "minute": "when it began, UTC",
-    "model": "name@revision of the sentiment model, or of the two that take turns (scorer.escalate_below); figures never mix two of these",
-    "model_label": "the model's own label; NULL: it gave none to the present words",
-    "model_value": "the model's own value, -1..1",
-    "native_id": "the post's id on its site; `hidden:` and a hash of it where the post was forgotten or retired",
-    "negative": "probability, 0..1",
-    "negative_share": "share of voices, 0..1",
-    "neutral": "probability, 0..1",
-    "neutral_share": "share of voices, 0..1",
-    "new": "posts not known before",
-    "next_attempt_at": "not tried again before, UTC",
-    "note": "why, in the person's words",
-    "origin_id": "posts.id of the earlier post that holds most of this one; NULL: none is known",
-    "outcome": "`ok`, `failed`, `stopped` or `killed`; NULL while it goes on",
-    "part_of": "alerts.id of the alert that was told in its place, since both tell of one turn; NULL: none",
-    "parent_id": "native_id of the post it answers",
-    "path": "/robots.txt or /.well-known/tdmrep.json",
-    "position": "its place in the message, from 0",
-    "visits.position": "its place in the crawl, from 0",
-    "reviews.position": "its place in the order to read in, from 0; NULL: not drawn",
-    "v_reviews.position": "its place in the order to read in, from 0; NULL: not drawn",
-    "positive": "probability, 0..1",
-    "positive_share": "share of voices, 0..1",
-    "post_id": "posts.id",
-    "posted_at": "when it was posted, UTC",
-    "posts": "number of posts",
-    "probability": "how likely it was to be drawn, above 0 and at most 1",
-    "reviews.read_at": "when, UTC",
-    "v_reviews.read_at": "when, UTC",
-    "reviews.read_by": "`person`, or name@revision of the model that read it; NULL: not read",
-    "v_reviews.read_by": "`person`, or name@revision of the model that read it; NULL: not read",
-    "read_at": "when it was read, or could not be, UTC",
-    "read_by": "name@revision of the very model that gave the score, which of two that take turns it was; NULL: a correction alone",
-    "reason": "why, in a sentence",
-    "visits.reason": "why it was refused, not answered, or its answer not used; empty where all went well",
-    "rejected": "entries of the site that are no usable posts",
-    "repost": "1 if most of its words were first said by other people, else 0",
-    "requests": "requests made",
-    "resolved_at": "when the alert was over, UTC",
-    "resolved_day": "the UTC day that ended it",
-    "retired": "1 if its words, address and author went by privacy.retention, and it still counts in its day's figures",
-    "rule": "the rule's id in config.yaml",
-    "silences.reason": "why, in the person's words",
-    "silences.rule": "the rule's id; `*`: every rule",
-    "scored_at": "UTC",
-    "seed": "what the sample can be drawn again with",
-    "sent": "messages sent",
-    "severity": "that of the rule, in config.yaml's own words; NULL: none",
-    "silences.source": "`*`: alerts on every source, and those on all together",
-    "sent_at": "when it went out, UTC",
-    "since": "the UTC day on which the state began",
-    "sketch": "hashes of some of its words, by which posts to compare are found; empty: too short; NULL: not made yet",
-    "source": "the source's name in config.yaml, or of an import; `*` is all together",
-    "start": "offset of the mention's first character (Unicode code points)",
-    "started_at": "UTC",
-    "state": "`normal`, `pending`, `firing`, `recovering` or `resolved`",
-    "deliveries.state": "`due`, `sending`, `sent` or `failed` (given up)",
-    "status": "the answer's HTTP status; NULL: there was none",
-    "step": "collect, understand, trend, alert, deliver, ...",
-    "streak": "days in a row toward the next state",
-    "sufficient": "1 if there were enough authors for figures",
-    "target": "the target's name; never its URL, which may hold a password",
-    "team": "the team's id in config.yaml",
-    "silences.team": "the team's id; `*`: every team, and alerts on sources as a whole",
-    "text": "the author's own words; those of a post that opens a thread begin with its title",
-    "site_files.text": "the file; empty: there is none; NULL: it could not be read",
-    "text_hash": "tells whether the text is unchanged",
-    "reviews.text_hash": "posts.text_hash of the words that could be drawn",
-    "corrections.text_hash": "posts.text_hash of the words that the person read",
-    "thread_id": "the thread's id on its site",
-    "threads": "distinct threads",
-    "tokens": "tokens asked and answered, as the endpoint counts them; estimated where it does not say",
-    "threshold": "the rule's threshold when it fired",
-    "title": "the thread's title",
-    "type": "the rule's type",
-    "unchanged": "posts known as they were",
-    "unread": "0 understood, 1 not yet, 2 reworded since: its scores are of older words and count nowhere",
-    "v_coverage.unread": "posts not yet understood",
-    "untold": "why nobody was told so far, in a sentence; NULL: it was told",
-    "unsent": "messages that wait, or were given up",
-    "url": "the post's address",
-    "visits.url": "what was to be asked, without query and password",
-    "value": "positive - negative, -1..1",
-    "alerts.value": "what the rule judged, in its own unit",
-    "v_alerts.value": "what the rule judged, in its own unit",
-    "meta.value": "the fact",
-    "verdict": "what follows from it, in words",
-    "why": "what moved the figure, in sentences; NULL: nothing that could be told of enough people",
-    "variance": "variance of one voice's value",
-    "effective": "independent voices that are as much evidence as `authors`, since those of one thread have something in common",
-}
-"""What a column holds: `column`, or `table.column` where the same word means something else there."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor import schema, store
+from monitor import glossary, schema, store
 from monitor.errors import StoreError
 from monitor.records import Gone, Mention, Post, Score
 from monitor.store import Counts, Reading, Store
@@ -47,11 +47,11 @@ def test_every_table_view_and_column_is_explained(fresh_store: Store) -> None:
         for row in fresh_store.rows("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
         if row["name"] not in internal and not row["name"].startswith(("posts_fts_", "sqlite_"))
     }
-    assert names == schema.DESCRIPTIONS.keys()
+    assert names == glossary.DESCRIPTIONS.keys()
     pairs = {(name, column) for name in names - {"posts_fts"} for column in columns(fresh_store, name)}
-    assert {column for name, column in pairs if column not in schema.COLUMNS and f"{name}.{column}" not in schema.COLUMNS} == set()
+    assert {column for name, column in pairs if column not in glossary.COLUMNS and f"{name}.{column}" not in glossary.COLUMNS} == set()
     known = {column for _, column in pairs} | {f"{name}.{column}" for name, column in pairs}
-    assert schema.COLUMNS.keys() - known == set()
+    assert glossary.COLUMNS.keys() - known == set()
 
 
 def test_an_up_to_date_database_says_so(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from monitor.errors import InputError
+from monitor.glossary import DESCRIPTIONS
 from monitor.records import clean
 from monitor.store.connection import Connection
 
@@ -90,8 +91,6 @@ class Queries(Connection):
 
     def describe(self) -> list[dict[str, Any]]:
         """Every table and view: its columns, and what they mean."""
-        from monitor.schema import DESCRIPTIONS
-
         return [
             {"name": name, "columns": ", ".join(row["name"] for row in self.rows(f"PRAGMA table_info({name})")), "meaning": meaning}
             for name, meaning in DESCRIPTIONS.items()
