@@ -348,7 +348,7 @@ def _step(
     posts = store.evidence(key[1], key[2], store.model, state.since, event[2])
     said = store.spoken(key[1], store.model, state.since - dt.timedelta(days=rule.baseline_days), event[2])
     found = explain.explain(said, partial(store.wordings, key[1]), since=state.since, min_authors=config.privacy.min_authors, source=key[2])
-    kind = "rise" if rule.type == "shift" and rule.direction == "up" else rule.type
+    kind = rule.type if rule.type != "shift" else "drop" if rule.direction == "down" else "rise"
     chosen = explain.representative(posts, kind, config.notify.link_posts)
     return replace(step, figures=figures, evidence=chosen, why=explain.sentences(found, kind))
 

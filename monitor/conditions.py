@@ -32,6 +32,9 @@ _THRESHOLDS: dict[RuleType, tuple[float, float, float]] = {  # the smallest that
 _UPWARD = ("below", "silence")
 """Types whose recovery threshold lies above the threshold."""
 
+DIRECTIONS: dict[str, int] = {"below": -1, "drop": -1, "above": 1, "rise": 1, "overtakes": 1}
+"""What an alert by a type of rule tells of: a fall (-1) or a rise (1). Of `shift` its figures tell; all others tell of neither."""
+
 _DAYS: dict[RuleType, int] = {"drop": 2, "rise": 2}
 _BASELINE: dict[RuleType, int] = {"shift": 84}
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from monitor.conditions import DIRECTIONS
 from monitor.decompose import Cell, cells, difference, kitagawa, shares, thread, voice
 from monitor.records import ALL
 from monitor.store import Spoken
@@ -310,9 +311,6 @@ def _attention(found: Explanation) -> list[str]:
 
 # ---- the posts that show it ---------------------------------------------------------------------------------------
 
-_TOWARD = {"below": 1, "drop": 1, "shift": 1, "above": -1, "rise": -1, "overtakes": -1}
-"""What the posts that show an alert are sorted by, times their value; by none, those nearest to the middle come first."""
-
 
 def representative(rows: Sequence[Mapping[str, Any]], kind: str, count: int) -> list[int]:
     """The ids of at most `count` posts of `rows` (as `Store.evidence` gives them) that show an alert of a `kind` of rule.
@@ -321,10 +319,10 @@ def representative(rows: Sequence[Mapping[str, Any]], kind: str, count: int) -> 
     A second post by one author, then a second one of one thread, comes only when there is no other.
     """
     middle = median(row["value"] for row in rows) if rows else 0.0
-    toward = _TOWARD.get(kind)
+    direction = DIRECTIONS.get(kind)
     left = sorted(
         rows,
-        key=lambda row: (row["length"] < SHORT, toward * row["value"] if toward else abs(row["value"] - middle), row["id"]),
+        key=lambda row: (row["length"] < SHORT, -direction * row["value"] if direction else abs(row["value"] - middle), row["id"]),
     )
     chosen: list[Mapping[str, Any]] = []
     while left and len(chosen) < count:

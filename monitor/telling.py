@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from monitor.conditions import DIRECTIONS
 from monitor.config import Config
 from monitor.records import ALL, from_text
 from monitor.store import Step, Store
 
 TURN = dt.timedelta(days=7)
 """Alerts that begin within this time of each other can tell of the same turn."""
-
-_DIRECTIONS = {"below": -1, "drop": -1, "above": 1, "rise": 1, "overtakes": 1}
 
 Row = Mapping[str, Any] | sqlite3.Row
 """An alert: rule, type, team, source, day (text), value, before, severity."""
@@ -124,7 +123,7 @@ def _direction(row: Row) -> int:
     """+1 for an alert on a rise, -1 on a fall, 0 on neither."""
     if row["type"] == "shift" and row["value"] is not None and row["before"] is not None:
         return 1 if row["value"] > row["before"] else -1
-    return _DIRECTIONS.get(row["type"], 0)
+    return DIRECTIONS.get(row["type"], 0)
 
 
 def _ancestors(config: Config, team: str) -> list[str]:
