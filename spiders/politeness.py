@@ -240,8 +240,8 @@ class Politeness:
             raise self._close(request, wall, [request.url, *request.meta.get("redirect_urls", [])])
         if response.status < 400:
             self.logins[origin(request.url)] = 0
-        if response.status < 400 and (words := opt_out(response, self.name, self._now())):
-            raise Refused("disallowed", f"opts out of being analysed ({words})")
+            if words := opt_out(response, self.name, self._now()):
+                raise Refused("disallowed", f"opts out of being analysed ({words})")
         return self._heard(request, response)
 
     def _heard(self, request: Request, response: Response) -> Request | Response:

@@ -460,7 +460,7 @@ def test_search_finds_words_in_any_script(fresh_store: Store) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_search_is_answered(fresh_store: Store, search: str) -> None:
     """Quotes, operators, wild cards, emoji, half characters: never an error."""
-    fresh_store.posts("openai", search=search)
+    assert fresh_store.posts("openai", search=search) == []
 
 
 def test_posts_are_filtered(fresh_store: Store) -> None:
