@@ -23,11 +23,12 @@ from monitor.problems import Location, expand, in_words, key_path, kind, near, r
 from monitor.records import ALL
 from monitor.scoring import LOOPBACK, Price, Scorer
 from monitor.section import seconds
-from monitor.settings import Alias, Config, Notify, Privacy, Schedule, Source, Target, Team, Terms
+from monitor.settings import Alias, Config, Digest, Notify, Privacy, Schedule, Source, Target, Team, Terms
 
 __all__ = [
-    "ENVIRONMENT_KEY", "FILE_NAME", "Alias", "Config", "Notify", "Price", "Privacy", "Rule", "RuleType", "Schedule", "Scorer", "Source",
-    "Target", "Team", "Terms", "false_alarms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types", "warnings",
+    "ENVIRONMENT_KEY", "FILE_NAME", "Alias", "Config", "Digest", "Notify", "Price", "Privacy", "Rule", "RuleType", "Schedule", "Scorer",
+    "Source", "Target", "Team", "Terms", "false_alarms", "find", "is_loopback_only", "load", "seconds", "shipped", "spider_types",
+    "warnings",
 ]  # fmt: skip
 
 ENVIRONMENT_KEY = "FORUM_MONITOR_CONFIG"
@@ -50,7 +51,9 @@ def find(given: str | None) -> Path:
     raise ConfigError(FILE_NAME, [Problem(FILE_NAME, "is not in this folder", remedy)])
 
 
-_LISTS: dict[Location, type[BaseModel]] = {("teams",): Team, ("sources",): Source, ("rules",): Rule, ("notify", "targets"): Target}
+_LISTS: dict[Location, type[BaseModel]] = {
+    ("teams",): Team, ("sources",): Source, ("rules",): Rule, ("notify", "targets"): Target, ("notify", "digest"): Digest,
+}  # fmt: skip
 _Items = dict[int, Any]
 """The usable items of a list, by their place in the file."""
 
@@ -74,14 +77,14 @@ def load(path: Path, *, rules: Path | None = None) -> tuple[Config, list[Problem
         config = Config.model_validate(settings)
     except ValidationError as error:
         problems += _fresh(problems, error, Config, raw)
+    if written(raw, ("notify", "targets")) is None:
+        lists["targets"] = dict(enumerate(Notify().targets))
     _cross_check(lists, raw, problems)
     if not lists["teams"]:
         problems.append(Problem("teams", "no usable team is left", "Name at least one team, with an id and a name"))
     names = tuple(key_path(location) for location in _LISTS)
     if config is None or not lists["teams"] or any(not f"{problem.key}.".startswith(tuple(f"{n}." for n in names)) for problem in problems):
         raise ConfigError(str(path), problems)
-    if written(raw, ("notify", "targets")) is None:
-        lists["targets"] = dict(enumerate(config.notify.targets))
     return _placed(config, lists, path), problems
 
 
@@ -117,11 +120,12 @@ def _placed(config: Config, lists: Mapping[str, _Items], path: Path) -> Config:
     base = path.parent
     targets = (t.model_copy(update={"url_file": base / t.url_file}) if t.url_file else t for t in lists["targets"].values())
     key_file, model = config.privacy.author_key_file, Path(os.path.expanduser(config.scorer.model))
-    templates = config.notify.templates
+    folder = config.notify.templates
+    notify = {"targets": tuple(targets), "digest": tuple(lists["digest"].values()), "templates": base / folder if folder else None}
     update = {
         "path": path,
         "database": base / config.database,
-        "notify": config.notify.model_copy(update={"targets": tuple(targets), "templates": base / templates if templates else None}),
+        "notify": config.notify.model_copy(update=notify),
         "privacy": config.privacy.model_copy(update={"author_key_file": base / key_file if key_file else None}),
         **{name: tuple(lists[name].values()) for name in ("teams", "sources", "rules")},
     }
@@ -199,7 +203,7 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
                 return wrong(location, f"is {shown(word)}, which is left out for a mistake of its own", f"Correct {name}.{index} first")
         return wrong(location, f"is {shown(word)}, which is no {key} in {name}", near(word, known))
 
-    for place, key in zip(_LISTS, ("id", "name", "id", "key"), strict=True):
+    for place, key in zip(_LISTS, ("id", "name", "id", "key"), strict=False):
         items, first = lists[str(place[-1])], dict[str, int]()
         for index, item in list(items.items()):
             if (other := first.setdefault(getattr(item, key), index)) != index:
@@ -207,6 +211,7 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
                 wrong((*place, index, named), f"stands in {key_path((*place, other))} too, which is used", "Give each its own")
                 del items[index]
     teams, sources, rules = lists["teams"], lists["sources"], lists["rules"]
+    _check_digests(lists, wrong, unknown)
     _check_parents(teams, wrong, unknown)
     taken: dict[tuple[str, bool], int] = {}
     for index, team in teams.items():
@@ -248,6 +253,25 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
             unknown(("rules", index, "source"), rule.source, "sources", "name", names)
         if (rule.source != ALL and rule.source not in names) or (not kept and (rule.teams or rule.type != "silence")):
             del rules[index]
+
+
+def _check_digests(lists: Mapping[str, _Items], wrong: Callable[[Location, str, str], None], unknown: Callable[..., None]) -> None:
+    """A digest goes to targets that are there, and no target gets two of one length."""
+    targets, first = [target.key for target in lists["targets"].values()], dict[tuple[str, str], int]()
+    for index, digest in list(lists["digest"].items()):
+        place: Location = ("notify", "digest", index)
+        for number, name in enumerate(digest.to):
+            if name not in targets:
+                unknown((*place, "to", number), name, "notify.targets", "name", targets)
+        known = [name for name in digest.to or targets if name in targets]
+        taken = {name: other for name in known if (other := first.setdefault((digest.every, name), index)) != index}
+        for name, other in taken.items():
+            what = f"sends {shown(name)} a second digest of each {digest.every}, beside {key_path((*place[:-1], other))}, which is used"
+            wrong((*place, "to"), what, "Name each target in one of them")
+        if kept := tuple(name for name in known if name not in taken):
+            lists["digest"][index] = digest.model_copy(update={"to": kept})
+        else:
+            del lists["digest"][index]
 
 
 def _check_parents(teams: _Items, wrong: Callable[[Location, str, str], None], unknown: Callable[..., None]) -> None:

@@ -84,8 +84,9 @@ class ModelError(MonitorError):
 
 
 class DeliveryError(MonitorError):
-    """A message did not go out. `permanent`: the far side refused it for good."""
+    """A message did not go out. `permanent`: the far side refused it for good; `retry_after`: seconds that it asks to be left alone."""
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.retry_after = retry_after

@@ -20,7 +20,7 @@ from email.policy import SMTP
 from typing import Any
 
 from monitor.errors import DeliveryError
-from monitor.messages import Message, chart_id, digest
+from monitor.messages import Message, chart_id, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def write(service: Any, message: Message, target: str) -> EmailMessage:
     sender = service.from_addr[1]
 
     def message_id(key: str) -> str:
-        return f"<{digest(f'{key} {target}')}@{sender.rpartition('@')[2]}>"
+        return f"<{fingerprint(f'{key} {target}')}@{sender.rpartition('@')[2]}>"
 
     mail = EmailMessage(SMTP)
     mail["Subject"] = message.title

@@ -80,6 +80,12 @@ def m010_states(db: Database) -> None:
     _execute(db, _STATES)
 
 
+@migrations()
+def m011_digests(db: Database) -> None:
+    """Messages that no single event makes: digests, and what several events of one round say together; what a far side asked for."""
+    _execute(db, _DIGESTS)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -329,4 +335,29 @@ _STATES = (
             count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent, a.why,
             a.severity, a.untold, a.part_of
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
+)
+
+_DIGESTS = (
+    """ALTER TABLE alert_events ADD COLUMN told_with INTEGER REFERENCES alert_events (id)""",
+    """CREATE INDEX alert_events_told_with ON alert_events (told_with) WHERE told_with IS NOT NULL""",
+    # SQLite cannot take NOT NULL from a column: the table is made anew. The view goes first, since it names the table.
+    """DROP VIEW v_alerts""",
+    """CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY, event_id INTEGER REFERENCES alert_events (id), digest TEXT, digest_day TEXT, target TEXT NOT NULL,
+        state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL, next_attempt_at TEXT, retry_after TEXT,
+        sent_at TEXT, error TEXT, UNIQUE (event_id, target), UNIQUE (digest, digest_day, target),
+        CHECK ((event_id IS NULL) = (digest IS NOT NULL AND digest_day IS NOT NULL)))""",
+    """INSERT INTO outbox (id, event_id, target, state, attempts, created_at, next_attempt_at, sent_at, error)
+        SELECT id, event_id, target, state, attempts, created_at, next_attempt_at, sent_at, error FROM deliveries""",
+    """DROP TABLE deliveries""",
+    """ALTER TABLE outbox RENAME TO deliveries""",
+    """CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE state IN ('due', 'sending')""",
+    """CREATE INDEX deliveries_held ON deliveries (retry_after) WHERE retry_after IS NOT NULL""",
+    """CREATE VIEW v_alerts AS
+        SELECT a.id, a.rule, a.type, a.team, a.source, a.state, a.day, a.fired_at, a.resolved_day, a.resolved_at, a.value, a.before,
+            a.threshold, a.low, a.high, a.authors, a.posts, a.reason,
+            count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent, a.why,
+            a.severity, a.untold, a.part_of
+        FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id
+        LEFT JOIN deliveries d ON d.event_id = coalesce(e.told_with, e.id) GROUP BY a.id""",
 )

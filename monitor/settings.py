@@ -12,7 +12,7 @@ import errno
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -186,14 +186,55 @@ def _a_span(text: str) -> str:
     return text
 
 
+def _a_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, LookupError):  # a name that leads out of the folder, a folder, an unknown one
+        raise ValueError("write a time zone by its place, such as Europe/Paris, or UTC") from None
+    return value
+
+
+def _a_time(value: object) -> dt.time:
+    """YAML reads a bare 8:30 as 510, in base sixty."""
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write the time of day in quotes, such as "08:00"')
+    return dt.time(int(match[1]), int(match[2]))
+
+
+Zone = Annotated[str, AfterValidator(_a_zone)]
+
+
+class Digest(Section):
+    """What happened, told at a time whether or not there was an alert."""
+
+    every: Literal["day", "week"] = "week"
+    """Of the last whole UTC day, or of the last seven."""
+    to: tuple[str, ...] = ()
+    """Names of the targets that get it (`console`, where that is one); without it, all."""
+    on: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] = "mon"
+    """The day of the week on which a weekly one goes out."""
+    at: Annotated[dt.time, BeforeValidator(_a_time)] = dt.time(8)
+    """When, by the clock of `timezone`; later where the last day has not been read whole by then."""
+    timezone: Zone | None = None
+    """Such as Asia/Shanghai; without it `notify.timezone`."""
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _one_target(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
 class Notify(Section):
-    """Delivery of alerts."""
+    """Delivery of alerts and digests."""
 
     targets: tuple[Target, ...] = (Target(url="console"),)
     mute: tuple[Annotated[str, AfterValidator(_a_span)], ...] = ()
     """When no message is sent: `22:00-07:00`, `sat`, ... What comes meanwhile goes out after."""
-    timezone: str = "UTC"
+    timezone: Zone = "UTC"
     """The clock that `mute` means, such as Europe/Paris."""
+    digest: tuple[Digest, ...] = ()
+    """Daily and weekly digests; without it none is sent."""
     repeat: Seconds | None = None
     """An alert that still fires so long after it was last told is told again; without it, never."""
     max_attempts: int = Field(default=12, ge=1, le=1000)
@@ -222,15 +263,6 @@ class Notify(Section):
     def _of_the_web(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]", value):
             raise Hidden("write an address that begins with https:// or http://")
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, LookupError):  # a name that leads out of the folder, a folder, an unknown one
-            raise ValueError("write a time zone by its place, such as Europe/Paris, or UTC") from None
         return value
 
     def muted(self, now: dt.datetime) -> bool:

@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox import DAY, MODEL, NOW, TEXTS, Clock, Hook, composed, deliveries, fire, free_port, mail_url, resolve_alert, settings_for
 
+from monitor.attempt import resolve
 from monitor.clock import REPLAY
 from monitor.config import Target
-from monitor.deliver import LONGEST_WAIT, deliver, resolve, wait
+from monitor.deliver import LONGEST_WAIT, deliver, wait
 from monitor.records import ALL, from_text, to_text
 from monitor.store import Step, Store
 
@@ -344,8 +345,8 @@ def test_a_server_that_hangs_is_left(
     fresh_store: Store, clock: Clock, hook: Hook, closed_port: int, monkeypatch: pytest.MonkeyPatch, drips: bool
 ) -> None:
     """A server that takes a message and never ends its answer, silent or a byte at a time, holds up nobody for long."""
-    monkeypatch.setattr("monitor.deliver.ANSWER_TIME", 0.6)
-    monkeypatch.setattr("monitor.deliver.LONGEST_SEND", 1.5)
+    monkeypatch.setattr("monitor.attempt.ANSWER_TIME", 0.6)
+    monkeypatch.setattr("monitor.attempt.LONGEST_SEND", 1.5)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", closed_port)) as server:
 

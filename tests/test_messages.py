@@ -214,4 +214,4 @@ def test_check_finds_templates_that_cannot_be_used(
     (folder / "body.htm").write_text("")
     done = forum_monitor("--config", write_config(notify={"templates": "words"}), "check")
     assert done.returncode == 2 and f"{folder / 'body.html'} fails in line 1" in done.stderr
-    assert "body.htm is none of the templates (title.txt, body.txt, body.html)" in done.stderr
+    assert "body.htm is none of the templates (title.txt, body.txt, body.html, digest_title.txt," in done.stderr

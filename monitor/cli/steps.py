@@ -72,7 +72,7 @@ def check(ctx: click.Context) -> None:
 
 def _notify_problems(config: Config) -> list[Any]:
     """Delivery targets and templates that cannot be used; the URLs themselves are never shown."""
-    from monitor.deliver import resolve
+    from monitor.attempt import resolve
     from monitor.errors import DeliveryError, Problem
     from monitor.messages import BUILT_IN, template_problems
 

@@ -7,11 +7,13 @@ write changes in a day's figures is marked in `dirty_days` in the same transacti
 
 from __future__ import annotations
 
-from monitor.store.alerts import Due, Step
+from monitor.store.alerts import Step
 from monitor.store.connection import SCHEMA, TIMEOUT
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.known import Known
+from monitor.store.outbox import DigestOf, Due
+from monitor.store.periods import Periods
 from monitor.store.posts import PURGE_AFTER, Counts
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
@@ -24,12 +26,12 @@ from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Reading", "SiteFile",
-    "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame", "Reading",
+    "SiteFile", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Periods, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

@@ -1,4 +1,4 @@
-"""Alert states, the alerts that came of them, and the outbox: each step of a round stored whole."""
+"""Alert states and the alerts that came of them, each step of a round stored whole, with its messages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.records import to_text
-from monitor.store.connection import Connection
 from monitor.store.corrections import CORRECTED, LABEL, VALUE
 from monitor.store.echoes import OWN_WORDS
+from monitor.store.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,8 @@ class Step:
         return self.begins or (self.event is not None and self.event[1] == "resolved")
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A message that is to go out: the outbox row, and all that the message says."""
-
-    id: int
-    target: str
-    attempts: int
-    event: Mapping[str, Any]
-    posts: Sequence[Mapping[str, Any]]
-
-
-class Alerts(Connection):
-    """The tables `alert_states`, `alert_events`, `alerts`, `alert_posts` and `deliveries`."""
+class Alerts(Outbox):
+    """The tables `alert_states`, `alert_events`, `alerts` and `alert_posts`."""
 
     def alert_states(self) -> dict[tuple[str, str, str], sqlite3.Row]:
         """Where each (rule, team, source) stands: state, since, checked_day, streak, alert_id, health."""
@@ -94,8 +83,8 @@ class Alerts(Connection):
     def save_steps(self, steps: Iterable[Step], *, targets: Sequence[str], at: dt.datetime) -> list[int]:
         """Store steps of alert state machines, in one transaction; returns the ids of events that people will be told of.
 
-        A change to firing makes the alert and one delivery per target; a change to resolved ends it and makes one
-        delivery per target that the firing went to.
+        A change to firing makes the alert and one message per target; a change to resolved ends it and makes one
+        message per target that the firing went to (see `Outbox.enqueue`).
         """
         told = []
         with self.writing() as connection:
@@ -120,7 +109,7 @@ class Alerts(Connection):
                     if step.told and not (step.begins and step.untold):
                         told.append(event_id)
                         chosen = step.targets if step.begins and step.targets is not None else targets
-                        self._enqueue(connection, event_id, alert_id, after, chosen, at)
+                        self.enqueue(connection, event_id, chosen, at)
                 connection.execute(
                     "INSERT OR REPLACE INTO alert_states VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
@@ -170,94 +159,3 @@ class Alerts(Connection):
         ).lastrowid  # fmt: skip
         connection.executemany("INSERT INTO alert_posts VALUES (?, ?, ?)", [(alert_id, n, post) for n, post in enumerate(step.evidence)])
         return int(alert_id or 0)
-
-    @staticmethod
-    def _enqueue(
-        connection: sqlite3.Connection, event_id: int, alert_id: int | None, after: str, targets: Sequence[str], at: dt.datetime
-    ) -> None:
-        told = {
-            row[0]
-            for row in connection.execute(
-                "SELECT DISTINCT target FROM deliveries d JOIN alert_events e ON e.id = d.event_id WHERE e.alert_id = ?", (alert_id,)
-            )
-        }
-        for target in targets:
-            if after == "firing" or target in told:
-                connection.execute(
-                    "INSERT INTO deliveries (event_id, target, state, created_at, next_attempt_at) VALUES (?, ?, 'due', ?, ?)",
-                    (event_id, target, to_text(at), to_text(at)),
-                )
-
-    def due(self, at: dt.datetime) -> list[Due]:
-        """Messages to be sent now, oldest first: those due, and those that a killed process had begun to send.
-
-        The end of an alert waits behind its beginning while that waits for its next attempt at the same target.
-        """
-        found = []
-        for row in self.rows(
-            """SELECT d.id, d.target, d.attempts, d.event_id FROM deliveries d JOIN alert_events e ON e.id = d.event_id
-               WHERE d.state IN ('due', 'sending') AND d.next_attempt_at <= :at AND NOT EXISTS (
-                   SELECT 1 FROM deliveries waiting JOIN alert_events earlier ON earlier.id = waiting.event_id
-                   WHERE earlier.alert_id = e.alert_id AND earlier.id < e.id AND waiting.target = d.target
-                   AND waiting.state IN ('due', 'sending') AND waiting.next_attempt_at > :at)
-               ORDER BY d.event_id, d.id""",
-            {"at": to_text(at)},
-        ):
-            event = self.rows(
-                """SELECT e.id AS event_id, e."after" AS state, e.day AS event_day, e.at, e.reason AS event_reason,
-                    o.id AS opened_id, o.at AS opened_at, a.*
-                   FROM alert_events e JOIN alerts a ON a.id = e.alert_id
-                   JOIN alert_events o ON o.id = (SELECT min(id) FROM alert_events WHERE alert_id = a.id) WHERE e.id = ?""",
-                (row["event_id"],),
-            )[0]
-            posts = self.alert_posts(event["id"])
-            found.append(Due(row["id"], row["target"], row["attempts"], {**dict(event), "state": event["state"]}, posts))
-        return found
-
-    def alert_posts(self, alert_id: int) -> list[dict[str, Any]]:
-        """The living posts that show an alert: url, text, posted_at, source, label, value."""
-        rows = self.rows(
-            f"""SELECT p.url, p.text, p.posted_at, p.source, {LABEL} AS label, {VALUE} AS value
-               FROM alert_posts x JOIN alerts a ON a.id = x.alert_id JOIN posts p ON p.id = x.post_id AND p.deleted_at IS NULL
-               LEFT JOIN scores s ON s.post_id = p.id AND s.team = a.team AND s.model = a.model AND p.unread < 2 {CORRECTED}
-               WHERE x.alert_id = ? ORDER BY x.position""",
-            (alert_id,),
-        )
-        return [dict(row) for row in rows]
-
-    def begin_delivery(self, delivery_id: int) -> None:
-        """Note that a message is about to leave; until `end_delivery`, a restart cannot tell whether it did."""
-        with self.writing() as connection:
-            connection.execute("UPDATE deliveries SET state = 'sending', attempts = attempts + 1 WHERE id = ?", (delivery_id,))
-
-    def end_delivery(
-        self, delivery_id: int, *, sent_at: dt.datetime | None, error: str | None = None, again_at: dt.datetime | None = None
-    ) -> None:
-        """Note how it ended: sent (`error` is then what a person should know all the same), to be tried `again_at`, or given up."""
-        state = "sent" if sent_at else "due" if again_at else "failed"
-        with self.writing() as connection:
-            connection.execute(
-                "UPDATE deliveries SET state = ?, sent_at = ?, error = ?, next_attempt_at = ? WHERE id = ?",
-                (state, to_text(sent_at) if sent_at else None, error, to_text(again_at) if again_at else None, delivery_id),
-            )
-
-    def given_up(self) -> list[dict[str, Any]]:
-        """Messages that were given up, oldest first: id, target, state told of, rule, team, source, day, created_at, attempts, error."""
-        rows = self.rows(
-            """SELECT d.id, d.target, e."after" AS state, e.rule, e.team, e.source, e.day, d.created_at, d.attempts, d.error
-               FROM deliveries d JOIN alert_events e ON e.id = d.event_id WHERE d.state = 'failed' ORDER BY d.id"""
-        )
-        return [dict(row) for row in rows]
-
-    def refused(self) -> bool:
-        """Whether a message waits that could not be sent before."""
-        return bool(self.rows("SELECT 1 FROM deliveries WHERE state IN ('due', 'sending') AND attempts > 0 LIMIT 1"))
-
-    def retry_deliveries(self, delivery_id: int | None, at: dt.datetime) -> int:
-        """Make a message that was given up due again, with all its attempts before it (None: each of them); returns how many."""
-        with self.writing() as connection:
-            return connection.execute(
-                """UPDATE deliveries SET state = 'due', attempts = 0, next_attempt_at = :at
-                   WHERE state = 'failed' AND (:id IS NULL OR id = :id)""",
-                {"at": to_text(at), "id": delivery_id},
-            ).rowcount

@@ -36,8 +36,9 @@ class Silences(Alerts):
     def firing_alerts(self) -> list[sqlite3.Row]:
         """Alerts that fire, oldest first: the columns of `alerts`, and `told_at`, when the last message on it came into the outbox."""
         return self.rows(
-            """SELECT a.*, (SELECT max(d.created_at) FROM deliveries d JOIN alert_events e ON e.id = d.event_id
-                            WHERE e.alert_id = a.id) AS told_at FROM alerts a WHERE a.state = 'firing' ORDER BY a.id"""
+            """SELECT a.*, (SELECT max(d.created_at) FROM deliveries d
+                            JOIN alert_events e ON d.event_id = coalesce(e.told_with, e.id) WHERE e.alert_id = a.id) AS told_at
+               FROM alerts a WHERE a.state = 'firing' ORDER BY a.id"""
         )
 
     def keep_untold(self, alert_id: int, why: str) -> None:
@@ -52,7 +53,7 @@ class Silences(Alerts):
             if not connection.execute(sql, (alert_id,)).rowcount:
                 return False
             opened = connection.execute("SELECT min(id) FROM alert_events WHERE alert_id = ?", (alert_id,)).fetchone()[0]
-            self._enqueue(connection, opened, alert_id, "firing", targets, at)
+            self.enqueue(connection, opened, targets, at)
             return True
 
     def tell_again(self, alert_id: int, targets: Sequence[str], reason: str, at: dt.datetime, *, every: dt.timedelta) -> bool:
@@ -63,5 +64,5 @@ class Silences(Alerts):
                 return False
             key, day = (row["rule"], row["team"], row["source"]), at.astimezone(dt.UTC).date()
             event_id = self._change(connection, key, alert_id, "firing", "firing", day, at, reason)
-            self._enqueue(connection, event_id, alert_id, "firing", targets, at)
+            self.enqueue(connection, event_id, targets, at)
             return True

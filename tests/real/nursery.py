@@ -11,9 +11,9 @@ import sys
 
 import jinja2.sandbox  # noqa: F401 (for the children)
 
+from monitor.attempt import resolve
 from monitor.cli import main
 from monitor.config import Target
-from monitor.deliver import resolve
 
 resolve(Target(url="json://localhost"))  # Apprise looks for its services at the first address that it is asked to read
 print("ready", flush=True)

@@ -1,0 +1,261 @@
+"""Digests from the store: which are to go out now, what each is made of, and what it says.
+
+The promises: a digest goes out once per period and target. It waits for its days: until they are over, every source was tried
+again since, and what came was understood and counted. It is made when it leaves, of what is known then. After a time in which
+nothing ran only the latest goes out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from monitor import digest, explain, inhibit, trend
+from monitor.alert import settling
+from monitor.config import Config
+from monitor.digest import AlertPart, Digest, TeamPart, first_day
+from monitor.messages import DIGEST, Message, Part, date, harmless, listed, written
+from monitor.privacy import turns
+from monitor.records import ALL, SOURCE_STOPPED, DailyTrend
+from monitor.store import DigestOf, Store
+
+# ---- when -----------------------------------------------------------------------------------------------------------
+
+
+def enqueue(store: Store, config: Config, *, now: dt.datetime) -> int:
+    """Put the digests whose time has come at `now` (aware) into the outbox; returns how many."""
+    came = 0
+    for schedule in config.notify.digest:
+        zone = ZoneInfo(schedule.timezone or config.notify.timezone)
+        of = digest.latest(schedule, zone, now=now, open_day=open_day(config, now))
+        targets = schedule.to or tuple(target.key for target in config.notify.targets)
+        targets = tuple(target for target in targets if (store.digested_to(of.every, target) or dt.date.min) < of.last)
+        if targets and store.known_since(of.last) and ready(store, config, of, now=now):
+            came += sum(store.enqueue_digest(of, target, now) for target in targets)
+    return came
+
+
+def open_day(config: Config, now: dt.datetime) -> dt.date:
+    """The first UTC day that is not complete yet, of all sources."""
+    return (now.astimezone(dt.UTC) - settling(config, ALL)).date()
+
+
+def ready(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> bool:
+    """Whether the days of a period, which are over, were read as far as they will be.
+
+    After a time in which nothing ran they were not: every source that was ever crawled is tried first, for as long as a day takes to
+    settle from the first crawl on. What was fetched since so long ago is to be understood, and the days to be computed.
+    """
+    enabled = {source.name for source in config.sources if source.enabled}
+    over = dt.datetime.combine(of.last + dt.timedelta(days=1), dt.time(), dt.UTC)
+    tried = {source: begun for source, begun in store.tried(over).items() if source in enabled}
+    patience = settling(config, ALL)
+    first = min((begun for begun, _ in tried.values() if begun), default=None)
+    if not all(ended for _, ended in tried.values()):
+        waited = now - first >= patience if first else now - over >= inhibit.WAIT
+        if not waited:
+            return False
+    days = {(first_day(of) + dt.timedelta(days=n)).isoformat() for n in range(digest.length(of))}
+    if any(day in days for day, _ in store.dirty_days()):
+        return False
+    waiting = {row[:2]: row[3] for row in store.unread_days(first_day(of))}
+    for_long = {row[:2]: row[3] for row in store.unread_days(first_day(of), now - patience)}
+    return all(count <= for_long.get(key, 0) for key, count in waiting.items() if key[1] <= of.last)
+
+
+# ---- what -----------------------------------------------------------------------------------------------------------
+
+
+def gather(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> Digest:
+    """The digest of a period, of what is known at `now` (aware)."""
+    least, first = config.privacy.min_authors, first_day(of)
+    alerts = [dict(row) for row in store.alerts_between(first, of.last)]
+    stopped = {
+        row["source"]: dt.date.fromisoformat(row["day"]) for row in alerts if row["rule"] == SOURCE_STOPPED and not row["resolved_day"]
+    }
+    open_days = {
+        source.name: (now.astimezone(dt.UTC) - settling(config, source.name)).date() for source in config.sources if source.enabled
+    }
+    posts, unread = store.read_between(first, of.last)
+    found = digest.digest(
+        of,
+        names={team.id: team.name for team in config.teams},
+        cells=_cells(store, of, least),
+        cells_before=_cells(store, digest.before(of), least),
+        min_authors=least,
+        alerts=alerts,
+        silences=[dict(row) for row in store.silences()],
+        lacking=inhibit.not_crawled(store, open_days, stopped, first, of.last),
+        coverage=store.coverage(first, of.last),
+        posts=posts,
+        unread=unread,
+        keys_turned=turns(first_day(digest.before(of)), of.last, config.privacy.rotate_keys),
+    )
+    return dataclasses.replace(found, teams=tuple(_explained(store, of, part, least) for part in found.teams))
+
+
+def _cells(store: Store, of: DigestOf, min_authors: int) -> list[DailyTrend]:
+    """The figures of a whole period, by team and source, `*` included: an author is one voice in it, however many days it has."""
+    rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == store.model)
+    return trend.summarise(trend.frame_of(rows), min_authors)
+
+
+def _explained(store: Store, of: DigestOf, part: TeamPart, min_authors: int) -> TeamPart:
+    """The team with what moved its figure, where it moved by more than chance makes."""
+    if part.change is None or not part.change.certain:
+        return part
+    posts = store.spoken(part.team, store.model, first_day(digest.before(of)), of.last)
+    found = explain.explain(posts, lambda _: (), since=first_day(of), min_authors=min_authors)
+    return dataclasses.replace(part, moved=digest.moved(found))
+
+
+# ---- in words -------------------------------------------------------------------------------------------------------
+
+
+def message(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> Message:
+    """The message that a digest is."""
+    return compose(gather(store, config, of, now=now), config)
+
+
+def compose(found: Digest, config: Config) -> Message:
+    """A digest in words: title, text and HTML by the templates, the same in parts, and as facts for machines."""
+    shown = _shown(found, config)
+    words = written(DIGEST, shown, config)
+    facts = json.loads(json.dumps(_facts(found), default=str))
+    return Message(
+        words.title, words.body, f"digest {found.every} {found.last}", kind="digest", html=words.html, facts=facts,
+        parts=() if words.own else _parts(shown), flaws=words.flaws,
+    )  # fmt: skip
+
+
+def _facts(found: Digest) -> dict[str, Any]:
+    """A digest as JSON knows it: dates as text, the change as an object."""
+    facts = dataclasses.asdict(found)
+    for part, team in zip(facts["teams"], found.teams, strict=True):
+        part["change"] = team.change._asdict() if team.change else None
+    return facts
+
+
+def _shown(found: Digest, config: Config) -> dict[str, Any]:
+    """What the templates may say, every text on one line and harmless."""
+    days = date(str(found.last)) if found.every == "day" else f"{_span(found.first, found.last)}"
+    coverage = "nothing was crawled then" if found.coverage is None else f"{found.coverage:.0%} of the source days were read"
+    return {
+        "every": found.every,
+        "days": days,
+        "before": "the day before" if found.every == "day" else "the week before",
+        "first": str(found.first),
+        "last": str(found.last),
+        "min_authors": found.min_authors,
+        "read": f"{found.posts:,} posts, of which {found.unread:,} wait to be understood; {coverage}",
+        "keys_turned": found.keys_turned,
+        "teams": [_team(part, found) for part in found.teams],
+        "unnamed": [harmless(name) for name in found.unnamed],
+        "alerts": [_alert(part, config) for part in found.alerts],
+        "sources": [
+            {
+                "source": part.source,
+                "what": _stopped(part.stopped_on, part.back_on, part.days_not_read, (found.last - found.first).days + 1),
+                "reason": harmless(part.reason),
+            }
+            for part in found.sources
+        ],
+        "silences": [
+            {
+                "id": part.id,
+                "what": harmless(f"rule {part.rule}, team {part.team}, source {part.source}"),
+                "until": f"{date(part.ends_at[:10])}, {part.ends_at[11:16]} UTC",
+                "reason": harmless(part.reason),
+            }
+            for part in found.silences
+        ],
+    }
+
+
+def _span(first: dt.date, last: dt.date) -> str:
+    """Days from first to last as people write them: `20 to 26 January 2025`."""
+    begin = (
+        f"{first:%-d}"
+        if (first.year, first.month) == (last.year, last.month)
+        else f"{first:%-d %B}" + f" {first.year}" * (first.year != last.year)
+    )
+    return f"{begin} to {date(str(last))}"
+
+
+def _team(part: TeamPart, found: Digest) -> dict[str, Any]:
+    """A team's line: its figure with all that belongs to it, or in words that there is none; the change; what moved."""
+    people = f"{part.authors} people, {part.posts} posts" + (f", {part.share_of_voice:.0%} of voice" if part.share_of_voice else "")
+    if not part.authors:
+        figure = "nobody spoke of it"
+    elif part.mean is None or part.low is None or part.high is None:
+        figure = f"insufficient data: {people}; no figure is made of fewer than {found.min_authors} people"
+    else:
+        figure = f"{part.mean:+z.2f} (95 % interval {part.low:+z.2f} to {part.high:+z.2f}), {people}"
+    told = ""
+    before = "the day before" if found.every == "day" else "the week before"
+    if part.change:
+        told = f"{part.change.value:+z.2f} against {before} (95 % interval {part.change.low:+z.2f} to {part.change.high:+z.2f}), "
+        told += f"which had {part.before_mean:+z.2f} from {part.before_authors} people"
+    elif part.authors or part.before_authors:
+        told = f"not known: {part.before_authors} people spoke {before}" if part.before_mean is None else "not known"
+    return {
+        **{name: getattr(part, name) for name in ("team", "authors", "posts", "mean", "low", "high", "share_of_voice")},
+        "name": harmless(part.name),
+        "figure": figure,
+        "change": told,
+        "moved": harmless(part.moved or ""),
+    }
+
+
+def _alert(part: AlertPart, config: Config) -> dict[str, Any]:
+    team = config.team(part.team)
+    name = (team.name if team else part.team) if part.team != ALL else "All sources" if part.source == ALL else part.source
+    where = "" if part.team == ALL else ", all sources" if part.source == ALL else f", {part.source}"
+    when = {
+        "began": f"began on {date(str(part.day))}",
+        "goes on": f"goes on, since {date(str(part.day))}",
+        "ended": f"ended on {date(str(part.resolved_day))}, began on {date(str(part.day))}",
+        "began and ended": f"began on {date(str(part.day))}, ended on {date(str(part.resolved_day))}",
+    }
+    return {
+        "course": part.course,
+        "rule": part.rule,
+        "subject": harmless(f"{name}{where}"),
+        "when": when[part.course],
+        "reason": harmless(part.reason),
+        "why_not": harmless(part.why_not or ""),
+    }
+
+
+def _stopped(stopped_on: dt.date | None, back_on: dt.date | None, days_not_read: int, days: int) -> str:
+    said = []
+    if stopped_on:
+        said.append(f"stopped on {date(str(stopped_on))}" + (f", read again since {date(str(back_on))}" if back_on else ", not read since"))
+    if days_not_read:
+        said.append(f"{days_not_read} of {days} days not read whole" if days > 1 else "not read whole")
+    return "; ".join(said)
+
+
+def _parts(shown: Mapping[str, Any]) -> list[Part]:
+    """The built-in words of a digest, in parts."""
+    parts = [Part(f"{shown['days']} (days are UTC). Read: {shown['read']}.")]
+    for team in shown["teams"]:
+        lines = (team["figure"], f"Change: {team['change']}." if team["change"] else "", team["moved"])
+        parts.append(Part("\n".join(filter(None, lines)), team["name"]))
+    if shown["unnamed"]:
+        parts.append(Part(f"Nobody spoke of {listed(shown['unnamed'], 100)}."))
+    alerts = [f"{one['subject']}, rule {one['rule']}: {one['when']}. {one['reason']}{_not_told(one)}" for one in shown["alerts"]]
+    sources = [f"{one['source']}: {one['what']}. {one['reason']}" for one in shown["sources"]]
+    silences = [f"{one['id']}, until {one['until']}: {one['what']}. {one['reason']}" for one in shown["silences"]]
+    for heading, told in (("Alerts", alerts), ("Sources", sources), ("Silences", silences)):
+        if told:
+            parts.append(Part("\n".join(f"• {line}" for line in told), heading))
+    return parts
+
+
+def _not_told(alert: Mapping[str, Any]) -> str:
+    return f" Not told: {alert['why_not']}" if alert["why_not"] else ""
