@@ -76,8 +76,8 @@ def resolve(target: Target, message: Message | None = None) -> tuple[str, Any]:
     return address, service
 
 
-_SLACK_WITH_BLOCKS = ("webhook", "webhook-gov", "bot")
-"""Apprise's modes of Slack; its workflows take a text alone."""
+_SLACK_WITH_BLOCKS = ("hook", "gov-hook", "bot")
+"""Apprise's modes of Slack that take blocks; its workflows take a text alone."""
 
 
 def _lay_out(service: Any, message: Message) -> None:

@@ -246,8 +246,8 @@ def moved(found: Explanation | None) -> str | None:
         name for name, holds in (("person", found.change.holds_without_person), ("thread", found.change.holds_without_thread)) if not holds
     ]
     if not lacking:
-        return f"{because or 'It'} holds without the person, and without the thread, that counts most in it."
-    return f"{because or 'It'} does not hold without the {' or the '.join(lacking)} that counts most in it: read that first."
+        return f"{because or 'The change'} holds without the person, and without the thread, that counts most in it."
+    return f"{because or 'The change'} does not hold without the {' or the '.join(lacking)} that counts most in it: read that first."
 
 
 def _alert(row: Mapping[str, Any], of: DigestOf) -> AlertPart | None:

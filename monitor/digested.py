@@ -18,7 +18,7 @@ from monitor import digest, explain, inhibit, trend
 from monitor.alert import settling
 from monitor.config import Config
 from monitor.digest import AlertPart, Digest, TeamPart, first_day
-from monitor.messages import DIGEST, Message, Part, date, harmless, listed, written
+from monitor.messages import DIGEST, Message, Part, date, harmless, written
 from monitor.privacy import turns
 from monitor.records import ALL, SOURCE_STOPPED, DailyTrend
 from monitor.store import DigestOf, Store
@@ -48,7 +48,7 @@ def ready(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> bo
     """Whether the days of a period, which are over, were read as far as they will be.
 
     After a time in which nothing ran they were not: every source that was ever crawled is tried first, for as long as a day takes to
-    settle from the first crawl on. What was fetched since so long ago is to be understood, and the days to be computed.
+    settle from the first crawl on. What was fetched since so long ago is to be understood, the days to be computed, the rules checked.
     """
     enabled = {source.name for source in config.sources if source.enabled}
     over = dt.datetime.combine(of.last + dt.timedelta(days=1), dt.time(), dt.UTC)
@@ -60,11 +60,19 @@ def ready(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> bo
         if not waited:
             return False
     days = {(first_day(of) + dt.timedelta(days=n)).isoformat() for n in range(digest.length(of))}
-    if any(day in days for day, _ in store.dirty_days()):
+    if any(day in days for day, _ in store.dirty_days()) or _rules_wait(store, config, now):
         return False
     waiting = {row[:2]: row[3] for row in store.unread_days(first_day(of))}
     for_long = {row[:2]: row[3] for row in store.unread_days(first_day(of), now - patience)}
     return all(count <= for_long.get(key, 0) for key, count in waiting.items() if key[1] <= of.last)
+
+
+def _rules_wait(store: Store, config: Config, now: dt.datetime) -> bool:
+    """Whether trends were computed that `alert` has not seen, or is looking at."""
+    runs = store.last_runs()
+    computed, checked = runs.get(("trend", "")), runs.get(("alert", ""))
+    behind = computed is not None and (checked is None or checked < computed)
+    return behind or store.under_way("alert", now - dt.timedelta(seconds=config.schedule.time_limit))
 
 
 # ---- what -----------------------------------------------------------------------------------------------------------
@@ -142,19 +150,21 @@ def _facts(found: Digest) -> dict[str, Any]:
 
 def _shown(found: Digest, config: Config) -> dict[str, Any]:
     """What the templates may say, every text on one line and harmless."""
-    days = date(str(found.last)) if found.every == "day" else f"{_span(found.first, found.last)}"
+    days = date(found.last) if found.every == "day" else f"{_span(found.first, found.last)}"
+    quiet = [part for part in found.teams if part.mean is None and part.before_mean is None]
+    waiting = f"{found.unread:,} of which wait" if found.unread else "none of which waits"
     coverage = "nothing was crawled then" if found.coverage is None else f"{found.coverage:.0%} of the source days were read"
     return {
         "every": found.every,
         "days": days,
-        "before": "the day before" if found.every == "day" else "the week before",
         "first": str(found.first),
         "last": str(found.last),
         "min_authors": found.min_authors,
-        "read": f"{found.posts:,} posts, of which {found.unread:,} wait to be understood; {coverage}",
+        "read": f"{found.posts:,} posts, {waiting} to be understood; {coverage}",
         "keys_turned": found.keys_turned,
-        "teams": [_team(part, found) for part in found.teams],
-        "unnamed": [harmless(name) for name in found.unnamed],
+        "teams": [_team(part, found) for part in found.teams if part.mean is not None or part.before_mean is not None],
+        "few": [harmless(f"{part.name} ({_people(part.authors)})") for part in quiet if part.authors],
+        "unnamed": [harmless(name) for name in (*(part.name for part in quiet if not part.authors), *found.unnamed)],
         "alerts": [_alert(part, config) for part in found.alerts],
         "sources": [
             {
@@ -183,49 +193,50 @@ def _span(first: dt.date, last: dt.date) -> str:
         if (first.year, first.month) == (last.year, last.month)
         else f"{first:%-d %B}" + f" {first.year}" * (first.year != last.year)
     )
-    return f"{begin} to {date(str(last))}"
+    return f"{begin} to {date(last)}"
 
 
 def _team(part: TeamPart, found: Digest) -> dict[str, Any]:
-    """A team's line: its figure with all that belongs to it, or in words that there is none; the change; what moved."""
-    people = f"{part.authors} people, {part.posts} posts" + (f", {part.share_of_voice:.0%} of voice" if part.share_of_voice else "")
-    if not part.authors:
-        figure = "nobody spoke of it"
-    elif part.mean is None or part.low is None or part.high is None:
-        figure = f"insufficient data: {people}; no figure is made of fewer than {found.min_authors} people"
+    """What is told of a team: its figure with all that belongs to it, or in words that there is none; the change; what moved."""
+    spoke = _people(part.authors) + (f", {part.posts} posts" if part.posts != 1 else ", 1 post")
+    spoke += f", {part.share_of_voice:.0%} of voice" if part.share_of_voice else ""
+    if part.mean is None or part.low is None or part.high is None:
+        figure = f"insufficient data: {spoke}; no figure is made of fewer than {found.min_authors} people"
     else:
-        figure = f"{part.mean:+z.2f} (95 % interval {part.low:+z.2f} to {part.high:+z.2f}), {people}"
-    told = ""
-    before = "the day before" if found.every == "day" else "the week before"
+        figure = f"{part.mean:+z.2f} (95 % interval {part.low:+z.2f} to {part.high:+z.2f}), {spoke}"
+    before = f"the {found.every} before"
     if part.change:
-        told = f"{part.change.value:+z.2f} against {before} (95 % interval {part.change.low:+z.2f} to {part.change.high:+z.2f}), "
-        told += f"which had {part.before_mean:+z.2f} from {part.before_authors} people"
-    elif part.authors or part.before_authors:
-        told = f"not known: {part.before_authors} people spoke {before}" if part.before_mean is None else "not known"
+        change = f"{part.change.value:+z.2f} against {before} (95 % interval {part.change.low:+z.2f} to {part.change.high:+z.2f}), "
+        change += f"which had {part.before_mean:+z.2f} from {_people(part.before_authors)}"
+    elif part.before_mean is not None:
+        change = f"not known; {before} had {part.before_mean:+z.2f} from {_people(part.before_authors)}"
+    else:
+        change = f"not known; {before} too few people spoke, {part.before_authors}"
     return {
         **{name: getattr(part, name) for name in ("team", "authors", "posts", "mean", "low", "high", "share_of_voice")},
         "name": harmless(part.name),
         "figure": figure,
-        "change": told,
+        "change": change,
         "moved": harmless(part.moved or ""),
     }
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
 
 
 def _alert(part: AlertPart, config: Config) -> dict[str, Any]:
     team = config.team(part.team)
     name = (team.name if team else part.team) if part.team != ALL else "All sources" if part.source == ALL else part.source
     where = "" if part.team == ALL else ", all sources" if part.source == ALL else f", {part.source}"
-    when = {
-        "began": f"began on {date(str(part.day))}",
-        "goes on": f"goes on, since {date(str(part.day))}",
-        "ended": f"ended on {date(str(part.resolved_day))}, began on {date(str(part.day))}",
-        "began and ended": f"began on {date(str(part.day))}, ended on {date(str(part.resolved_day))}",
-    }
+    ended = f"ended on {date(part.resolved_day)}" if part.resolved_day else ""
+    begun = f"began on {date(part.day)}" if part.course.startswith("began") else f"goes on, since {date(part.day)}"
+    when = f"{ended}, since {date(part.day)}" if part.course == "ended" else ", ".join(filter(None, (begun, ended)))
     return {
         "course": part.course,
         "rule": part.rule,
         "subject": harmless(f"{name}{where}"),
-        "when": when[part.course],
+        "when": when,
         "reason": harmless(part.reason),
         "why_not": harmless(part.why_not or ""),
     }
@@ -234,7 +245,7 @@ def _alert(part: AlertPart, config: Config) -> dict[str, Any]:
 def _stopped(stopped_on: dt.date | None, back_on: dt.date | None, days_not_read: int, days: int) -> str:
     said = []
     if stopped_on:
-        said.append(f"stopped on {date(str(stopped_on))}" + (f", read again since {date(str(back_on))}" if back_on else ", not read since"))
+        said.append(f"stopped on {date(stopped_on)}" + (f", read again since {date(back_on)}" if back_on else ", not read since"))
     if days_not_read:
         said.append(f"{days_not_read} of {days} days not read whole" if days > 1 else "not read whole")
     return "; ".join(said)
@@ -244,10 +255,12 @@ def _parts(shown: Mapping[str, Any]) -> list[Part]:
     """The built-in words of a digest, in parts."""
     parts = [Part(f"{shown['days']} (days are UTC). Read: {shown['read']}.")]
     for team in shown["teams"]:
-        lines = (team["figure"], f"Change: {team['change']}." if team["change"] else "", team["moved"])
+        lines = (team["figure"], f"Change: {team['change']}.", team["moved"])
         parts.append(Part("\n".join(filter(None, lines)), team["name"]))
+    if shown["few"]:
+        parts.append(Part(f"Insufficient data, fewer than {shown['min_authors']} people: {', '.join(shown['few'])}."))
     if shown["unnamed"]:
-        parts.append(Part(f"Nobody spoke of {listed(shown['unnamed'], 100)}."))
+        parts.append(Part(f"Nobody spoke of {', '.join(shown['unnamed'])}."))
     alerts = [f"{one['subject']}, rule {one['rule']}: {one['when']}. {one['reason']}{_not_told(one)}" for one in shown["alerts"]]
     sources = [f"{one['source']}: {one['what']}. {one['reason']}" for one in shown["sources"]]
     silences = [f"{one['id']}, until {one['until']}: {one['what']}. {one['reason']}" for one in shown["silences"]]

@@ -228,9 +228,9 @@ def _count(number: float) -> str:
     return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def date(day: str) -> str:
-    """A day as text, as people write it: `24 January 2025`."""
-    return f"{dt.date.fromisoformat(day):%-d %B %Y}"
+def date(day: dt.date | str) -> str:
+    """A day, or its ISO text, as people write it: `24 January 2025`."""
+    return f"{dt.date.fromisoformat(day) if isinstance(day, str) else day:%-d %B %Y}"
 
 
 def _quoted(post: Mapping[str, Any], length: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -40,7 +40,7 @@ TEXTS = (
 
 
 class Hook(ThreadingHTTPServer):
-    """A web hook on loopback that keeps what it was sent. `status` is its answer, given after `hold` seconds with `words`.
+    """A web hook on loopback that keeps what it was sent. `status` is its answer, given after `hold` seconds with `words` and `headers`.
 
     What has `too_large` in its title it answers with 413.
     """
@@ -49,6 +49,7 @@ class Hook(ThreadingHTTPServer):
     status = 200
     hold = 0.0
     words = b""
+    headers: ClassVar[dict[str, str]] = {}
     too_large = "\0"
 
     def __init__(self) -> None:
@@ -95,7 +96,8 @@ class _Answer(BaseHTTPRequestHandler):
         time.sleep(self.server.hold)
         status = 413 if self.server.too_large in found.get("title", "") else self.server.status
         self.send_response(status if self.command == "POST" else 200)
-        self.send_header("Location", "/elsewhere")
+        for name, value in {"Location": "/elsewhere", **self.server.headers}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(self.server.words)))
         self.end_headers()
         self.wfile.write(self.server.words)

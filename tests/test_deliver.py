@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import email.utils
 import os
 import signal
 import socket
@@ -109,7 +110,7 @@ def test_ntfy_gets_title_priority_tags_and_link(fresh_store: Store, clock: Clock
 
 
 def test_slack_shows_a_post_as_it_was_written(fresh_store: Store, clock: Clock, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slack's web hook gets title and body, in which nothing of a post is a link, a mention or a call; no image is fetched."""
+    """Slack's web hook gets header, figures and posts as blocks, in which nothing of a post is a link, a mention or a call."""
     monkeypatch.setattr("apprise.plugins.slack.NotifySlack.webhook_url", hook.url("/services", "http"))
     hook.words = b"ok"
     fire(fresh_store, "slack")
@@ -120,10 +121,33 @@ def test_slack_shows_a_post_as_it_was_written(fresh_store: Store, clock: Clock, 
     assert deliver(fresh_store, config, clock=clock).errors == []
     [(_, headers, body)] = hook.received
     assert headers["Content-Type"].startswith("application/json")
-    [shown] = body["attachments"]
-    assert shown["title"] == message.title and "https://forum.example/t/7/1" in shown["text"]
-    assert "&lt;\u200b!channel&gt; and @…" in shown["text"] and "a &lt; b" in shown["text"]
-    assert "<" not in shown["text"] and "@here" not in shown["text"] and "http" not in str(body | {"attachments": [shown | {"text": ""}]})
+    header, head, figures, _, post, *_, sent = body["blocks"]
+    assert body["text"].startswith(f"{message.title}\n\nMeta GenAI, all sources, 24 January 2025") and "attachments" not in body
+    assert header == {"type": "header", "text": {"type": "plain_text", "text": message.title, "emoji": False}}
+    assert head["type"] == "section" and head["text"]["text"].startswith(
+        "*Meta GenAI, all sources, 24 January 2025 (days are UTC)*\nSentiment went"
+    )
+    assert [field["text"] for field in figures["fields"][:2]] == ["*Now*\n-0.62", "*Before*\n+0.07"]
+    assert post["type"] == "context" and sent["type"] == "context"
+    link, quote = (element["text"] for element in post["elements"])
+    assert link == "<https://forum.example/t/7/1|negative, employee-forum, 24 January 2025, 11:30 UTC>"
+    assert "&lt;\u200b!channel&gt; and @…" in quote and "&amp; &lt;https://evil.example|click&gt;, a &lt; b" in quote
+    assert "<!" not in str(body) and "@here" not in str(body)
+
+
+def test_a_slack_app_posts_blocks_to_its_channel(fresh_store: Store, clock: Clock, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a bot's token the blocks go to the channel that the address names; the user's own words stand in them where there are any."""
+    monkeypatch.setattr("apprise.plugins.slack.NotifySlack.api_url", hook.url("/api/{}", "http"))
+    hook.words = b'{"ok": true, "channel": "C1"}'
+    fire(fresh_store, "slack")
+    folder = fresh_store.path.parent / "words"
+    folder.mkdir()
+    (folder / "body.txt").write_text("Look at {{ subject }}")
+    config = settings_for(Target(url="slack://xoxb-1234-1234-abc123/#alerts", name="slack"), templates=folder)
+    assert deliver(fresh_store, config, clock=clock).errors == []
+    [(_, headers, body)] = hook.received
+    assert headers["Authorization"] == "Bearer xoxb-1234-1234-abc123" and body["channel"] == "#alerts"
+    assert [block["text"]["text"] for block in body["blocks"]] == ["Meta GenAI: sentiment fell from +0.07 to -0.62", "Look at Meta GenAI"]
 
 
 def test_an_address_may_have_parameters_of_its_own(fresh_store: Store, clock: Clock, hook: Hook) -> None:
@@ -237,6 +261,44 @@ def test_a_message_that_will_never_be_taken_is_given_up_at_once(
     clock.now += dt.timedelta(days=1)
     assert deliver(fresh_store, settings_for(Target(url=hook.url("/topic", scheme), name="hook")), clock=clock).errors == []
     assert len(hook.received) == 1
+
+
+@pytest.mark.parametrize("scheme", ["json", "ntfy"])
+@pytest.mark.parametrize(
+    ("status", "asked", "seconds"), [(429, "1800", 1800), (503, "date", 7200), (429, "999999", LONGEST_WAIT), (503, "5", 60)]
+)
+def test_a_server_that_says_when_to_come_again_is_left_alone_until_then(
+    fresh_store: Store, clock: Clock, hook: Hook, status: int, asked: str, seconds: float, scheme: str
+) -> None:
+    """Retry-After, in seconds or as a date, is heeded up to six hours, by all messages to that target; it never makes us come sooner."""
+    date = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds), usegmt=True)
+    hook.status, hook.headers = status, {"Retry-After": date if asked == "date" else asked}
+    config = settings_for(Target(url=hook.url("/topic", scheme), name="hook"), Target(url="console"), retry_after=120.0)
+    fire(fresh_store, "hook")
+    done = deliver(fresh_store, config, clock=clock)
+    [row] = deliveries(fresh_store)
+    waits = (from_text(row["next_attempt_at"]) - clock.now).total_seconds()
+    assert done.waiting == 1 and "it asks to be left alone for " in done.errors[0] and "it asks to be left alone" in row["error"]
+    assert abs(waits - seconds) < 4 if seconds > 60 else waits >= 60
+    held = from_text(fresh_store.rows("SELECT retry_after FROM deliveries")[0][0])
+    hook.status, hook.headers = 200, {}
+    clock.now = held - dt.timedelta(seconds=1)
+    fire(fresh_store, "hook", "console", rule="another", at=clock.now)
+    done = deliver(fresh_store, config, clock=clock)
+    assert (done.sent, len(hook.received)) == (1, 1), "the console is not concerned"
+    clock.now = max(held, from_text(row["next_attempt_at"]))
+    assert deliver(fresh_store, config, clock=clock).sent == 2
+    assert fresh_store.rows("SELECT count(*) FROM deliveries WHERE retry_after IS NOT NULL OR error IS NOT NULL")[0][0] == 0
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, "soon"), (503, ""), (500, "1800"), (503, "-5")])
+def test_what_is_no_time_to_come_again_is_not_heeded(fresh_store: Store, clock: Clock, hook: Hook, status: int, asked: str) -> None:
+    """A Retry-After that is none, or of another answer, leaves the message to our own back-off."""
+    hook.status, hook.headers = status, {"Retry-After": asked}
+    fire(fresh_store, "hook")
+    assert deliver(fresh_store, settings_for(Target(url=hook.url(), name="hook")), clock=clock).waiting == 1
+    [row] = deliveries(fresh_store)
+    assert from_text(row["next_attempt_at"]) - clock.now <= dt.timedelta(seconds=60) and "left alone" not in row["error"]
 
 
 def test_a_message_that_will_never_be_taken_holds_up_no_other(fresh_store: Store, clock: Clock, hook: Hook) -> None:

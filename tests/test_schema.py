@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from monitor import glossary, schema, store
 from monitor.errors import StoreError
@@ -74,6 +75,30 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     assert sqlite3.connect(tmp_path / "monitor.db").execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     with Store(tmp_path / "monitor.db") as opened:
         assert opened.check() == []
+
+
+def test_messages_of_older_databases_stay_in_the_outbox(tmp_path: Path) -> None:
+    """What waited, was sent or was given up before digests were there is as it was, and nothing is sent a second time for it."""
+    path = tmp_path / "monitor.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    database = Database(old)
+    schema.migrations.apply(database, stop_before="m011_digests")
+    old.execute("PRAGMA user_version = 10")
+    old.execute(
+        "INSERT INTO alert_events VALUES (1, 'fall', 'a', '*', NULL, 'normal', 'firing', '2025-01-01', '2025-01-02T00:00:00Z', 'r')"
+    )
+    rows = [
+        (1, 1, "x", "due", 2, "2025-01-02T00:00:00Z", "2025-01-02T01:00:00Z", None, "down"),
+        (2, 1, "y", "sent", 1, "2025-01-02T00:00:00Z", None, "2025-01-02T00:00:01Z", None),
+        (3, 1, "z", "failed", 12, "2025-01-02T00:00:00Z", None, None, "gone"),
+    ]
+    old.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    old.close()
+    with Store(path) as opened:
+        names = "id, event_id, target, state, attempts, created_at, next_attempt_at, sent_at, error"
+        assert [tuple(row) for row in opened.rows(f"SELECT {names} FROM deliveries ORDER BY id")] == rows
+        assert opened.rows("SELECT count(*) FROM deliveries WHERE digest IS NULL AND retry_after IS NULL")[0][0] == 3
+        assert opened.check() == [] and opened.given_up()[0]["rule"] == "fall"
 
 
 def test_coverage_tells_a_quiet_day_from_one_that_was_not_read(fresh_store: Store) -> None:

@@ -11,6 +11,7 @@ from answers import TERMS, Answer, Site, crawl
 
 from monitor import alert as rounds
 from monitor.config import Config, Source, Target, load
+from monitor.deliver import deliver
 from monitor.messages import compose
 from monitor.settings import Notify
 from monitor.store import Counts, Store
@@ -57,6 +58,75 @@ def test_a_wall_is_told_of_once_and_so_is_its_end(tmp_path: Path) -> None:
         assert len(told) == 1 and "source-stopped is resolved" in told[0] and "read all that was due" in told[0]
         assert alert(store, config, 1.2) == []
         assert [one.event["state"] for one in store.due(NOON + dt.timedelta(hours=2))] == ["firing", "resolved"]
+
+
+def titles(store: Store, config: Config, hours: float) -> list[tuple[str, str, str]]:
+    """What a delivery so many hours after noon sends: target, title, body."""
+    sent: list[tuple[str, str, str]] = []
+    now = NOON + dt.timedelta(hours=hours)
+    deliver(store, config, clock=lambda: now, send=lambda target, message: sent.append((target.key, message.title, message.body)))
+    return sent
+
+
+def test_sources_that_stop_in_one_round_are_one_message(fresh_store: Store) -> None:
+    """A network that is down makes one message per target, which names each source and why, and so does its end; what stops later is
+    told for itself, and so is what comes back later, below the message that told of its beginning."""
+    config = watching("a", "b", "c", "d")
+    config = config.model_copy(update={"notify": Notify(targets=(Target(url="console"), Target(url="json://127.0.0.1:9", name="hook")))})
+    for source in ("a", "b", "c"):
+        ended(fresh_store, "banned", NOON, source, f"{source} shows a wall")
+    ended(fresh_store, "finished", NOON, "d")
+    assert len(alert(fresh_store, config, 0.1)) == 3 and alert(fresh_store, config, 0.2) == []
+    [one, other] = titles(fresh_store, config, 0.3)
+    assert (one[0], other[0]) == ("console", "hook") and one[1:] == other[1:]
+    assert one[1] == "a, b, c: not read any more"
+    assert all(f"The crawl that ended on 31 January 2025, 12:00 UTC was banned: {source} shows a wall." in one[2] for source in "abc")
+    assert "\n\nb: The crawl" in one[2]
+    ended(fresh_store, "banned", NOON + dt.timedelta(hours=1), "d")
+    ended(fresh_store, "finished", NOON + dt.timedelta(hours=1), "b")
+    alert(fresh_store, config, 1.1)
+    told = [title for target, title, _ in titles(fresh_store, config, 1.2) if target == "hook"]
+    assert sorted(told) == ["Resolved: b: not read any more", "d: not read any more"]
+    for source in ("a", "c", "d"):
+        ended(fresh_store, "finished", NOON + dt.timedelta(hours=2), source)
+    alert(fresh_store, config, 2.1)
+    [(_, title, body), _] = titles(fresh_store, config, 2.2)
+    assert title == "Resolved: a, c, d: not read any more" and body.count("read all that was due.") == 3
+    assert titles(fresh_store, config, 3) == []
+    sent = {row["source"]: row["sent"] for row in fresh_store.rows("SELECT source, sent FROM v_alerts")}
+    assert sent == {"a": 4, "b": 4, "c": 4, "d": 4}, "each alert counts the messages that tell of it"
+
+
+def test_the_end_of_a_part_is_told_to_those_who_were_told_of_the_whole(fresh_store: Store) -> None:
+    """A part's end waits behind the message that tells its beginning, answers it, and goes to its targets alone."""
+    config = watching("a", "b")
+    for source in ("a", "b"):
+        ended(fresh_store, "banned", NOON, source)
+    alert(fresh_store, config, 0.1)
+    [lead] = fresh_store.due(NOON + dt.timedelta(hours=0.2))
+    fresh_store.begin_delivery(lead.id)
+    again = NOON + dt.timedelta(hours=5)
+    fresh_store.end_delivery(lead.id, sent_at=None, error="down", again_at=again)
+    ended(fresh_store, "finished", NOON + dt.timedelta(hours=1), "b")
+    more = config.model_copy(update={"notify": Notify(targets=(*config.notify.targets, Target(url="json://127.0.0.1:9", name="new")))})
+    alert(fresh_store, more, 1.1)
+    assert fresh_store.due(NOON + dt.timedelta(hours=2)) == []
+    first, second = fresh_store.due(again)
+    assert (first.id, second.target, second.event["source"]) == (lead.id, "console", "b")
+    whole = compose(first.event, first.posts, config, also=fresh_store.told_with(first.event["event_id"]))
+    assert whole.title == "a, b: not read any more" and compose(second.event, second.posts, config).answers == whole.key
+
+
+def test_what_is_told_again_is_told_together(fresh_store: Store) -> None:
+    """With `repeat` sources that still cannot be read are one message again, not one each."""
+    config = watching("a", "b")
+    config = config.model_copy(update={"notify": config.notify.model_copy(update={"repeat": 86400.0})})
+    for source in ("a", "b"):
+        ended(fresh_store, "banned", NOON, source)
+    alert(fresh_store, config, 0.1)
+    assert [title for _, title, _ in titles(fresh_store, config, 0.2)] == ["a, b: not read any more"]
+    assert len(alert(fresh_store, config, 25)) == 2
+    assert [title for _, title, _ in titles(fresh_store, config, 25.1)] == ["Still firing: a, b: not read any more"]
 
 
 def test_robots_txt_that_forbids_is_told_of_at_once(fresh_store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import random
 import signal
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outbox import HISTORIES, Hook, Mailbox, fire, free_port, mail_server, mail_url, resolve_alert
+from outbox import HISTORIES, NOW, Hook, Mailbox, fire, free_port, mail_server, mail_url, resolve_alert
 
-from monitor.store import Store
+from monitor.store import DigestOf, Store
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
 
@@ -69,7 +70,7 @@ def nursery(write_config: Callable[..., Path]) -> Iterator[Callable[..., Nursery
 def test_kill_9_at_any_moment_loses_nothing_and_sends_nothing_twice(
     fresh_store: Store, nursery: Callable[..., Nursery], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mail server and a web hook get every event; what comes again, since nobody could know that it had come, has its old key.
+    """A mail server and a web hook get every event and digest; what comes again, since nobody could know that it had come, has its old key.
 
     Half of the kills come at any moment of a round, half just after a message has come. The store knows of every attempt, "firing"
     always comes before "resolved", and the mail on the one answers that on the other.
@@ -84,6 +85,9 @@ def test_kill_9_at_any_moment_loses_nothing_and_sends_nothing_twice(
             while fresh_store.outbox()[0] < 6:
                 fire(fresh_store, "mail", "hook", rule=f"rule-{alerts}")
                 alerts += 1
+                if alerts % 4 == 0:
+                    for target in ("mail", "hook"):
+                        fresh_store.enqueue_digest(DigestOf("day", _day(alerts)), target, NOW)
                 if alerts > 2:
                     resolve_alert(fresh_store, "mail", "hook", rule=f"rule-{ended}")
                     ended += 1
@@ -110,17 +114,22 @@ def test_kill_9_at_any_moment_loses_nothing_and_sends_nothing_twice(
     for mail in mailbox.received:
         body = mail.get_body(("plain",))
         assert body is not None
-        came["mail", _rule(body.get_content()), mail["Subject"].startswith("Resolved: ")].append(mail["Message-ID"])
+        of = str(mail["Subject"]) if mail["Subject"].startswith("Digest") else _rule(body.get_content())
+        came["mail", of, mail["Subject"].startswith("Resolved: ")].append(mail["Message-ID"])
     for _, headers, body in hook.received:
-        came["hook", body["alert"]["rule"], body["alert"]["state"] == "resolved"].append(headers["Idempotency-Key"])
+        of = body["title"] if "digest" in body else body["alert"]["rule"]
+        came["hook", of, body["type"] == "success"].append(headers["Idempotency-Key"])
     told = [(target, f"rule-{n}", over) for target in ("mail", "hook") for n in range(alerts) for over in (False, True)]
     expected = [one for one in told if not one[2] or int(one[1].removeprefix("rule-")) < ended]
+    expected += [(target, _digest(_day(n)), False) for target in ("mail", "hook") for n in range(4, alerts + 1, 4)]
     lost = [one for one in expected if one not in came]
     twice = [one for one, keys in came.items() if len(set(keys)) > 1]
     again = sum(len(keys) - 1 for keys in came.values())
     attempts = {
-        (row["target"], row["rule"], row["after"] == "resolved"): row["attempts"]
-        for row in fresh_store.rows('SELECT target, rule, "after", attempts FROM deliveries d JOIN alert_events e ON e.id = d.event_id')
+        (row["target"], row["rule"] or _digest(dt.date.fromisoformat(row["digest_day"])), row["after"] == "resolved"): row["attempts"]
+        for row in fresh_store.rows(
+            'SELECT target, rule, "after", attempts, digest_day FROM deliveries d LEFT JOIN alert_events e ON e.id = d.event_id'
+        )
     }
     with capsys.disabled():
         print(
@@ -137,6 +146,14 @@ def test_kill_9_at_any_moment_loses_nothing_and_sends_nothing_twice(
         if mail["In-Reply-To"]:
             body = mail.get_body(("plain",))
             assert body is not None and mail["In-Reply-To"] == came["mail", _rule(body.get_content()), False][0]
+
+
+def _day(n: int) -> dt.date:
+    return dt.date(2024, 1, 1) + dt.timedelta(days=n)
+
+
+def _digest(day: dt.date) -> str:
+    return f"Digest of the day: {day:%-d %B %Y}"
 
 
 def _rule(body: str) -> str:
