@@ -203,7 +203,7 @@ def _cross_check(lists: dict[str, _Items], raw: Any, problems: list[Problem]) ->
                 return wrong(location, f"is {shown(word)}, which is left out for a mistake of its own", f"Correct {name}.{index} first")
         return wrong(location, f"is {shown(word)}, which is no {key} in {name}", near(word, known))
 
-    for place, key in zip(_LISTS, ("id", "name", "id", "key"), strict=False):
+    for place, key in zip(_LISTS, ("id", "name", "id", "key"), strict=False):  # digests have no name
         items, first = lists[str(place[-1])], dict[str, int]()
         for index, item in list(items.items()):
             if (other := first.setdefault(getattr(item, key), index)) != index:

@@ -46,8 +46,10 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TeamPart:
-    """What was said of a team: people and posts of the period, its mean in [-1, 1] with the 95 % interval low..high, all None where
-    too few people spoke; the same of the period before; the change, its share in [0, 1] of all who spoke of a team, and what moved."""
+    """What was said of a team: people and posts of the period, its mean in [-1, 1] with the 95 % interval low..high; the period before.
+
+    Figures of too few people are None. `share_of_voice` in [0, 1] is of all who spoke of any team; `moved` says what moved the mean.
+    """
 
     team: str
     name: str
@@ -90,7 +92,7 @@ class SourcePart:
 
 @dataclass(frozen=True, slots=True)
 class SilencePart:
-    """A silence that was in force in the period; `*` stands for any. Times are aware."""
+    """A silence that was in force in the period; `*` stands for any. Times are UTC, as the store writes them."""
 
     id: int
     rule: str

@@ -108,7 +108,8 @@ def gather(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> D
 
 def _cells(store: Store, of: DigestOf, min_authors: int) -> list[DailyTrend]:
     """The figures of a whole period, by team and source, `*` included: an author is one voice in it, however many days it has."""
-    rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == store.model)
+    model = store.model
+    rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == model)
     return trend.summarise(trend.frame_of(rows), min_authors)
 
 

@@ -182,6 +182,7 @@ _FIGURES = ("value", "before", "threshold", "low", "high", "authors", "posts")
 
 
 def _key(event: Mapping[str, Any], number: str, at: str) -> str:
+    """The key of the message on an event; those that are told together have rule and team in common, and so the key of the first."""
     return f"{event['rule']} {event['team']} {event[number]} {event[at]}"
 
 

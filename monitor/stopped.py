@@ -1,7 +1,8 @@
 """stopped: the alerts that a source cannot be read and that posts are not understood, told once, and ended once they are again.
 
 The promise: no source and no model falls silent unnoticed. What a site says against being read (robots.txt, an opt-out, a wall) is told at
-once; what may pass by itself (no answer, an unreachable robots.txt, a crawl that dies) once no crawl has finished for a day.
+once; what may pass by itself (no answer, an unreachable robots.txt, a crawl that dies) once no crawl has finished for a day. Sources that
+stop in one round, and those that come back in one, are told in one message (`Outbox.enqueue`): to a person that is one event.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_every_setting_stands_in_the_shipped_config() -> None:
     """A key that config.yaml does not show is one that nobody finds."""
     text = config.shipped()
     sections = (config.Config, config.Team, config.Alias, config.Source, config.Terms, config.Scorer, config.Price, config.Rule,
-                config.Notify, config.Target, config.Privacy, config.Schedule)  # fmt: skip
+                config.Notify, config.Target, config.Digest, config.Privacy, config.Schedule)  # fmt: skip
     for section in sections:
         for key in _keys(section):
             assert re.search(rf"\b{key}\b", text), f"{section.__name__}.{key} is not explained in config.yaml"
