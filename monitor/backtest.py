@@ -110,13 +110,13 @@ def backtest(
         raise InputError(f"there is nothing to replay: {why}; `forum-monitor once` reads posts, --from and --to choose the days")
     earliest = min(begins(State("normal", first, None), rule, first) for rule in series.values())
     rounds = as_known(store, earliest, last, wait, {key[2] for key in series if key[1] == ALL}, config.privacy.min_authors)
+    corrected = any(rule.figure == "corrected" for rule in series.values())
+    weeks = weeks_as_stored(store, earliest, last) if corrected else {}
     starts: dict[tuple[bool, str], dt.date] = {}
-    for (team_id, source), days in rounds.items():
+    for (team_id, source), days in (*rounds.items(), *weeks.items()):
         kind = (team_id == ALL, source)
         starts[kind] = min(starts.get(kind, dt.date.max), *(row.day for rows in days.values() for row in rows))
     followed: list[Followed] = []
-    corrected = any(rule.figure == "corrected" for rule in series.values())
-    weeks = weeks_as_stored(store, earliest, last) if corrected else {}
     for key, rule in series.items():
         of = weeks if rule.figure == "corrected" else rounds
         known: Rounds = of.get(key[1:], {})

@@ -450,7 +450,8 @@ def test_delay_of_corrected(way: str) -> None:
             figure = np.concatenate([np.full(WARM_WEEKS, fall / 2), np.full(AFTER, -fall / 2)])
             streams = [weekly(10_000 + seed, figure, voices, WAYS[way]) for seed in range(turns)]
             for kind in ("below", "drop"):
-                found = [next((day + 1 for day in firings(corrected_rule(kind), days, looks=False, warm=WARM_WEEKS)), math.inf) for days in streams]
+                first = (firings(corrected_rule(kind), days, looks=False, warm=WARM_WEEKS)[:1] for days in streams)
+                found = [days[0] + 1 if days else math.inf for days in first]
                 cut = [min(day, AFTER) for day in found]
                 told = sum(day <= AFTER for day in found) / turns
                 print(f"{way}, a fall by {fall} at {voices} voices: {kind:6} median {median(cut):g} days, told within {AFTER} {told:.0%}")
