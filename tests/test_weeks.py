@@ -136,6 +136,22 @@ def change(store: Store, known: Config, what: object, *given_: object) -> None:
             bring(store, known)
 
 
+@pytest.mark.parametrize("reader", ["person", "judge@1"])
+def test_a_reading_reaches_the_weeks_of_its_day(fresh_store: Store, tmp_path: Path, reader: str) -> None:
+    """Drawn and read after the week was computed, and no post was touched: the next run has it by the sample, and says who read."""
+    known = config(tmp_path)
+    bring(fresh_store, known, [post(n, n % 3, n) for n in range(30)])
+    day = FIRST + dt.timedelta(days=1)
+    review.draw(fresh_store, day, day, "openai", count=10, seed=1, now=at(13))
+    settle(fresh_store, known, TODAY)
+    assert stored(fresh_store) == anew(fresh_store, known) and {week.method for week in stored(fresh_store)} == {"confusion"}
+    for row in fresh_store.to_review(day, day, "openai")[:6]:
+        fresh_store.reviewed(row["id"], "openai", "neutral", reader=reader, at=at(13))
+    settle(fresh_store, known, TODAY)
+    assert stored(fresh_store) == anew(fresh_store, known)
+    assert {(week.method, week.read, week.readers) for week in stored(fresh_store) if week.day >= day} >= {("sample", 6, reader)}
+
+
 def test_a_figure_goes_with_the_fifth_person(fresh_store: Store, tmp_path: Path) -> None:
     """Five people have a figure, four have none; forgetting one of the five takes it away before the command ends."""
     known = config(tmp_path)
