@@ -21,6 +21,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from monitor import explain, inhibit, rules, stopped, telling
+from monitor.conditions import Figure
 from monitor.config import Config, Rule
 from monitor.errors import MonitorError
 from monitor.privacy import suppressed
@@ -41,8 +42,7 @@ OPEN_DAY_LOOKS = 10
 """How many independent looks the many looks at a day that goes on are worth, and a margin."""
 
 _BREACHED = ("pending", "firing")
-_WHOLE_DAYS_ONLY = ("silence",)
-"""Rules whose condition holds on the morning of every day."""
+_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def follow(
     """
     for index, day in enumerate(days):
         complete = day.day < open_day
-        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and rule.type in _WHOLE_DAYS_ONLY):
+        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and whole_days_only(rule)):
             continue
         if unread and day.day in unread:
             verdict = rules.no_data(day, rule, unread[day.day])
@@ -131,6 +131,16 @@ def follow(
             verdict = judge(state, days[: index + 1], rule, complete=complete)
         state, event = advance(state, verdict, day.day, rule, complete=complete)
         yield state, event, verdict
+
+
+def whole_days_only(rule: Rule) -> bool:
+    """Whether a rule waits for a day's end: its condition holds on the morning of every day, or is on seven whole days."""
+    return rule.type == "silence" or rule.figure == "corrected"
+
+
+def _rests_on(rule: Rule) -> int:
+    """How many days up to the one judged a verdict of the rule rests on."""
+    return rule.for_ if rule.type == "silence" else _WEEK if rule.figure == "corrected" else 1
 
 
 def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: bool = False) -> list[str]:
@@ -207,7 +217,10 @@ def _unread(
 ) -> dict[Key, dict[dt.date, str]]:  # fmt: skip
     """For each series, the days yet to be judged that were not read whole, and why."""
     today = now.astimezone(dt.UTC).date()
-    since = min(((states[key].checked_day or today) - dt.timedelta(days=rule.for_) for key, rule in series.items()), default=today)
+    since = min(
+        ((states[key].checked_day or today) - dt.timedelta(days=max(rule.for_, _rests_on(rule))) for key, rule in series.items()),
+        default=today,
+    )
     crawled = {source.name: _open_day(config, source.name, now) for source in config.sources if source.enabled}
     not_crawled = inhibit.not_crawled(store, crawled, stopped_since, since, today)
     lacking = {**inhibit.not_understood(store, since), **not_crawled}
@@ -222,7 +235,7 @@ def _unread(
         days = [day for day in days if day > (states[key].checked_day or since)]
         # Posts are counted whether or not they are understood.
         of = not_crawled if key[1] == ALL else lacking
-        found[key] = inhibit.inhibited(sorted(sources), of, days, rule.for_ if rule.type in _WHOLE_DAYS_ONLY else 1)
+        found[key] = inhibit.inhibited(sorted(sources), of, days, _rests_on(rule))
     return found
 
 
@@ -274,23 +287,26 @@ def _histories(
     for source in sorted({key[2] for key in series if key[1] == ALL}):
         rows += store.volumes(source, model, since)
     spoken = {(row.team, row.source, row.day): row for row in rows}
+    corrected = any(rule.figure == "corrected" for rule in series.values())
+    weeks = {(row.team, row.source, row.day): row for row in store.corrected_weeks(model, since, today)} if corrected else {}
     starts: dict[tuple[bool, str], dt.date] = {}
     for row in rows:
         kind = (row.team == ALL, row.source)
         starts[kind] = min(row.day, starts.get(kind, row.day))
 
     @cache  # rules of one series share its days
-    def days(team: str, source: str, start: dt.date) -> list[DailyTrend]:
+    def days(team: str, source: str, start: dt.date, figure: Figure) -> list[DailyTrend]:
         these = (start + dt.timedelta(days=n) for n in range((today - start).days + 1))
-        return [spoken.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in these]
+        known: Mapping[tuple[str, str, dt.date], DailyTrend] = weeks if figure == "corrected" else spoken
+        return [known.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in these]
 
     found = {}
     for key, rule in series.items():
         _, team, source = key
         start = max(first[key], starts.get((team == ALL, source), today + dt.timedelta(days=1)))
-        found[key] = days(team, source, start)
+        found[key] = days(team, source, start, rule.figure)
         if rule.against:
-            found[key] = [difference(*pair) for pair in zip(found[key], days(rule.against, source, start), strict=True)]
+            found[key] = [difference(*pair) for pair in zip(found[key], days(rule.against, source, start, rule.figure), strict=True)]
     return found, rows
 
 
@@ -345,9 +361,10 @@ def _step(
     if event is None or verdict is None or not step.begins:
         return step
     figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
-    posts = store.evidence(key[1], key[2], store.model, state.since, event[2])
-    said = store.spoken(key[1], store.model, state.since - dt.timedelta(days=rule.baseline_days), event[2])
-    found = explain.explain(said, partial(store.wordings, key[1]), since=state.since, min_authors=config.privacy.min_authors, source=key[2])
+    since = state.since - dt.timedelta(days=_WEEK - 1) if rule.figure == "corrected" else state.since
+    posts = store.evidence(key[1], key[2], store.model, since, event[2])
+    said = store.spoken(key[1], store.model, since - dt.timedelta(days=rule.baseline_days), event[2])
+    found = explain.explain(said, partial(store.wordings, key[1]), since=since, min_authors=config.privacy.min_authors, source=key[2])
     kind = rule.type if rule.type != "shift" else "drop" if rule.direction == "down" else "rise"
     chosen = explain.representative(posts, kind, config.notify.link_posts)
     return replace(step, figures=figures, evidence=chosen, why=explain.sentences(found, kind))

@@ -38,6 +38,10 @@ CAVEATS = (
     "Edited and deleted posts are known only as they are now: their old words are gone for good. Corrections count, and the present "
     "model, teams and sources hold, from the beginning.",
 )
+WEEKS_CAVEAT = (
+    "Rules on corrected figures are judged by those that are stored now: posts that came late, and readings of samples, count in their "
+    "week from its end."
+)
 
 _MONTH = 31
 _YEAR = 365.25
@@ -106,20 +110,23 @@ def backtest(
         raise InputError(f"there is nothing to replay: {why}; `forum-monitor once` reads posts, --from and --to choose the days")
     earliest = min(begins(State("normal", first, None), rule, first) for rule in series.values())
     rounds = as_known(store, earliest, last, wait, {key[2] for key in series if key[1] == ALL}, config.privacy.min_authors)
+    corrected = any(rule.figure == "corrected" for rule in series.values())
+    weeks = weeks_as_stored(store, earliest, last) if corrected else {}
     starts: dict[tuple[bool, str], dt.date] = {}
-    for (team_id, source), days in rounds.items():
+    for (team_id, source), days in (*rounds.items(), *weeks.items()):
         kind = (team_id == ALL, source)
         starts[kind] = min(starts.get(kind, dt.date.max), *(row.day for rows in days.values() for row in rows))
     followed: list[Followed] = []
     for key, rule in series.items():
-        known: Rounds = rounds.get(key[1:], {})
+        of = weeks if rule.figure == "corrected" else rounds
+        known: Rounds = of.get(key[1:], {})
         if rule.against:
-            known = against(known, rounds.get((rule.against, key[2]), {}))
+            known = against(known, of.get((rule.against, key[2]), {}))
         begin = max(earliest, starts.get((key[1] == ALL, key[2]), dt.date.max))
         followed.append(follow_to_end(key, rule, known, begin, first, last, wait))
         if progress:
             progress(len(followed), len(series))
-    return _told(followed, first, last, warn_before)
+    return _told(followed, first, last, warn_before, (*CAVEATS, WEEKS_CAVEAT) if corrected else CAVEATS)
 
 
 def _trying(config: Config, rules: Collection[str]) -> Config:
@@ -153,6 +160,14 @@ def as_known(
             posts = ((late.get(post, day), day, author, thread) for post, day, author, thread in store.posters(source, begin, end))
             for found_by, row in volumes_as_known((one for one in posts if one[0] <= until), source, model):
                 found[ALL, source][found_by].append(row)
+    return found
+
+
+def weeks_as_stored(store: Store, first: dt.date, last: dt.date) -> dict[tuple[str, str], dict[dt.date, list[DailyTrend]]]:
+    """The `Rounds` of corrected weeks that end on the UTC days `first`..`last`, by (team, source); see WEEKS_CAVEAT."""
+    found: dict[tuple[str, str], dict[dt.date, list[DailyTrend]]] = defaultdict(dict)
+    for week in store.corrected_weeks(store.model, first, last):
+        found[week.team, week.source][week.day] = [week]
     return found
 
 
@@ -266,7 +281,9 @@ def warnings(fired: Iterable[Fired], day: dt.date) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["days"], row["rule"], row["team"], row["source"]))
 
 
-def _told(followed: Sequence[Followed], first: dt.date, last: dt.date, warn_before: dt.date | None) -> dict[str, Any]:
+def _told(
+    followed: Sequence[Followed], first: dt.date, last: dt.date, warn_before: dt.date | None, caveats: Sequence[str]
+) -> dict[str, Any]:
     by_rule: dict[str, list[Followed]] = defaultdict(list)
     for series in followed:
         by_rule[series.key[0]].append(series)
@@ -278,7 +295,7 @@ def _told(followed: Sequence[Followed], first: dt.date, last: dt.date, warn_befo
         "alerts": [asdict(one) for one in fired],
         "warn_before": warn_before,
         "warnings": warnings(fired, warn_before) if warn_before else [],
-        "caveats": list(CAVEATS),
+        "caveats": list(caveats),
     }
 
 

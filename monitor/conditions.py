@@ -18,6 +18,7 @@ from monitor.section import ID, Section
 
 RuleType = Literal["below", "above", "drop", "rise", "shift", "overtakes", "spike", "silence"]
 Direction = Literal["down", "up"]
+Figure = Literal["raw", "corrected"]
 
 _THRESHOLDS: dict[RuleType, tuple[float, float, float]] = {  # the smallest that makes sense, the greatest, the default
     "below": (-1.0, 1.0, -0.3),
@@ -37,6 +38,7 @@ DIRECTIONS: dict[str, int] = {"below": -1, "drop": -1, "above": 1, "rise": 1, "o
 
 _DAYS: dict[RuleType, int] = {"drop": 2, "rise": 2}
 _BASELINE: dict[RuleType, int] = {"shift": 84}
+_BASELINE_CORRECTED = 56
 
 FALSE_ALARMS: dict[RuleType, tuple[tuple[float, float], ...]] = {
     "below": ((0.95, 0.08), (0.99, 0.02)),
@@ -50,6 +52,22 @@ FALSE_ALARMS: dict[RuleType, tuple[tuple[float, float], ...]] = {
 }
 """(confidence, false alarms per series and year), with the other defaults: the worst of quiet series of 5, 20 and 100 voices a day."""
 
+FALSE_ALARMS_CORRECTED: dict[RuleType, tuple[tuple[float, float], ...]] = {
+    "below": ((0.8, 0.3), (0.9, 0.1)),
+    "above": ((0.9, 1.5), (0.95, 0.4), (0.98, 0.1)),
+    "drop": ((0.95, 2.1), (0.98, 1.0), (0.99, 0.6), (0.999, 0.1)),
+    "rise": ((0.95, 3.5), (0.98, 1.0), (0.99, 0.6), (0.999, 0.1)),
+    "overtakes": ((0.8, 2.3), (0.9, 0.9), (0.95, 0.2)),
+}
+"""The same with `figure: corrected`; the types that can have it."""
+
+_NO_WEEKS: dict[RuleType, str] = {
+    "shift": "looks for the day of a turn, and the corrected figures of days next to each other share six days: write type drop, or rise, "
+    "with `figure: corrected`, or leave `figure` out",
+    "spike": "counts who speaks, which the model does not err on: leave `figure` out",
+    "silence": "counts posts, which the model does not err on: leave `figure` out",
+}
+
 BUDGET = 0.8
 """False alarms per series and year for a rule without `budget` and `confidence`; below one, since measures have chance in them."""
 
@@ -57,12 +75,17 @@ BUDGET = 0.8
 _LEAST_CHANCE = 1e-6
 
 
-def confidence_for(rule_type: RuleType, budget: float) -> float:
+def _table(rule_type: RuleType, figure: Figure) -> tuple[tuple[float, float], ...]:
+    """Of types that cannot have the corrected figure the other one's: their rule has a problem already."""
+    return (FALSE_ALARMS_CORRECTED if figure == "corrected" else {}).get(rule_type) or FALSE_ALARMS[rule_type]
+
+
+def confidence_for(rule_type: RuleType, budget: float, figure: Figure = "raw") -> float:
     """The least confidence that keeps `budget`, by the measured table: log-linear between its rows and beyond its last.
 
     Raises ValueError where no confidence does: a source that is missing is silent however sure the statistics are.
     """
-    table = FALSE_ALARMS[rule_type]
+    table = _table(rule_type, figure)
     chance = 1 - table[0][0]
     for (low, often), (high, rarely) in pairwise(table):
         if budget < often:
@@ -78,7 +101,7 @@ def confidence_for(rule_type: RuleType, budget: float) -> float:
 
 def false_alarms(rule: Rule) -> float:
     """False alarms per series and year of a rule with its confidence: the reverse of `confidence_for`."""
-    for (low, often), (high, rarely) in pairwise(FALSE_ALARMS[rule.type]):
+    for (low, often), (high, rarely) in pairwise(_table(rule.type, rule.figure)):
         steps = math.log((1 - low) / (1 - rule.confidence)) / math.log((1 - low) / (1 - high))
         found = often * math.pow(rarely / often, steps)
         if rule.confidence <= high:
@@ -112,6 +135,9 @@ class Rule(Section):
     against: str | None = None
     """With type overtakes: the team that the others are compared with."""
     source: str = ALL
+    figure: Figure = "raw"
+    """With types below, above, drop, rise and overtakes: the day's figure as the model reads it, or that of the seven days up to it with
+    the model's errors taken out (of all sources together). A corrected rule judges whole days alone, and compares weeks."""
     direction: Direction = "down"
     """With type shift: whether falls or rises are looked for."""
     min_authors: int = Field(default=8, ge=1, le=100_000)
@@ -149,13 +175,32 @@ class Rule(Section):
             raise ValueError("take it out: only type overtakes compares with another team")
         return value
 
+    @field_validator("figure")
+    @classmethod
+    def _of_sentiment_in_all_sources(cls, value: Figure, info: ValidationInfo) -> Figure:
+        rule_type = info.data.get("type")
+        if value == "corrected" and rule_type in _NO_WEEKS:
+            raise ValueError(f"type {rule_type} cannot use the corrected figure: it {_NO_WEEKS[rule_type]}")
+        if value == "corrected" and info.data.get("source", ALL) != ALL:
+            raise ValueError("corrected figures are of all sources together: leave `figure` out, or `source`")
+        return value
+
     @field_validator("for_", "baseline_days", mode="before")
     @classmethod
     def _by_type(cls, value: object, info: ValidationInfo) -> object:
         if value is not None:
             return value
         rule_type = info.data.get("type", "below")  # without a type there is a problem already
-        return _DAYS.get(rule_type, 1) if info.field_name == "for_" else _BASELINE.get(rule_type, 28)
+        if info.field_name == "for_":
+            return _DAYS.get(rule_type, 1)
+        return _BASELINE_CORRECTED if info.data.get("figure") == "corrected" else _BASELINE.get(rule_type, 28)
+
+    @field_validator("baseline_days")
+    @classmethod
+    def _enough_weeks(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("figure") == "corrected" and value < 21:
+            raise ValueError("write at least 21: a corrected figure is compared with three whole weeks or more")
+        return value
 
     @field_validator("threshold", "recover", mode="before")
     @classmethod
@@ -203,4 +248,6 @@ class Rule(Section):
         budget = info.data.get("budget")
         if value is not None and budget is not None:
             raise ValueError("take it or budget out: the one sets the other")
-        return confidence_for(info.data.get("type", "below"), budget or BUDGET) if value is None else value
+        if value is not None:
+            return value
+        return confidence_for(info.data.get("type", "below"), budget or BUDGET, info.data.get("figure", "raw"))

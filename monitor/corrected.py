@@ -2,12 +2,12 @@
 
 The promise: each person counts once, a figure of fewer people than `min_authors` is none, and the interval holds what the
 method does not know. The one by a sample is valid however wrong the model is; the one without is the weaker, since it takes
-for granted that the model errs here as it did there. Pure and seeded but for `weeks`, which reads the store.
+for granted that the model errs here as it did there. Pure and seeded: the same posts
+give the same figure, to the last bit. monitor/weeks.py takes them from the store.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +16,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config import Config
 from monitor.evaluate import figures
 from monitor.evaluate.figures import Floats
 from monitor.records import Label
 from monitor.rules.statistics import t_quantile
-from monitor.sentiment.confusion import counted
-from monitor.store import Store
-
-POOL_DAYS = 7
-"""Days that one corrected figure is of: a day's sample alone is too small to say much."""
 
 DRAWS = 500
 """From the posterior of a figure without a sample."""
@@ -83,28 +77,43 @@ class Pool:
     @classmethod
     def of(cls, posts: Sequence[Heard]) -> Pool:
         """These posts, in this order."""
-        languages, language = _numbered([each.language or "" for each in posts])
-        readers, reader = _numbered([each.reader or "" for each in posts])
+        if not posts:
+            return cls.of_columns((), (), (), np.zeros((0, 3)), (), (), (), ())
+        voice, thread, language, shares, label, chance, said, reader = zip(*posts, strict=True)
+        return cls.of_columns(voice, thread, language, np.array(shares, dtype=np.float64), label, chance, said, reader)
+
+    @classmethod
+    def of_columns(
+        cls, voice: Sequence[str], thread: Sequence[str], language: Sequence[str | None], shares: Floats, label: Sequence[Label],
+        chance: Sequence[float | None], said: Sequence[Label | None], reader: Sequence[str | None],
+    ) -> Pool:  # fmt: skip
+        """The same of the fields of `Heard`, each of all posts."""
+        languages, language_of = _numbered([each or "" for each in language])
+        readers, reader_of = _numbered([each or "" for each in reader])
         return cls(
-            _numbered([each.voice for each in posts])[1], _numbered([each.thread for each in posts])[1], language, reader,
-            np.array([each.shares for each in posts], dtype=np.float64).reshape(-1, 3), _places([each.label for each in posts]),
-            _places([each.said for each in posts]), np.array([each.chance or 0.0 for each in posts]), languages, readers,
+            _numbered(voice)[1], _numbered(thread)[1], language_of, reader_of, shares, _places(label), _places(said),
+            np.array([each or 0.0 for each in chance]), languages, readers,
         )  # fmt: skip
 
-    def where(self, chosen: NDArray[np.bool_]) -> Pool:
-        """Some of the posts."""
-        names = ("voice", "thread", "language", "reader", "shares", "label", "said", "chance")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+    def where(self, chosen: NDArray[np.bool_] | slice) -> Pool:
+        """Some of the posts, numbered as if there were no others: so are sums and draws, whatever they were read with."""
+        kept = {name: getattr(self, name)[chosen] for name in ("shares", "label", "said", "chance")}
+        for name in ("voice", "thread"):
+            kept[name] = np.unique(getattr(self, name)[chosen], return_inverse=True)[1]
+        for name, names in (("language", self.languages), ("reader", self.readers)):
+            there, kept[name] = np.unique(getattr(self, name)[chosen], return_inverse=True)
+            kept[f"{name}s"] = tuple(names[number] for number in there)
+        return replace(self, **kept)
 
     @property
     def part(self) -> Floats:
         """Of each post, its part in the mean over voices: the voices count the same, and so do the posts of each."""
-        _, voice, posts = np.unique(self.voice, return_inverse=True, return_counts=True)
-        return np.asarray(1 / posts[voice] / max(1, len(posts)))
+        posts = np.bincount(self.voice)
+        return np.asarray(1 / posts[self.voice] / max(1, len(posts)))
 
     def voices(self) -> int:
         """How many different people speak."""
-        return len(np.unique(self.voice))
+        return int(self.voice.max(initial=-1)) + 1
 
 
 class Estimate(NamedTuple):
@@ -117,13 +126,14 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Mean in [-1, 1] and negative share in [0, 1] of the `authors` of a pool, with the model's errors taken out.
+    """Mean in [-1, 1] and negative share in [0, 1] of the `authors` of a pool of `posts`, with the model's errors taken out.
 
     `method` is `sample` or, the weaker, `confusion`. `read` is how many posts of the sample were read, by `readers`.
     `model_mean` and `model_negative_share` are what the model says of the same people.
     """
 
     method: Literal["sample", "confusion"]
+    posts: int
     authors: int
     read: int
     readers: tuple[str, ...]
@@ -136,22 +146,6 @@ class Corrected:
 def corrected(pool: Pool, held_out: Sequence[Counts], *, min_authors: int) -> Corrected | None:
     """The best figure that `pool` allows: by its sample, else by the model's confusions, else None."""
     return by_sample(pool, min_authors=min_authors) or by_confusion(pool, held_out, min_authors=min_authors)
-
-
-def weeks(store: Store, config: Config, team: str, first: dt.date, last: dt.date) -> dict[str, Corrected]:
-    """The corrected figures of the POOL_DAYS days up to each of the UTC days `first`..`last` (as ISO text) that has any."""
-    held_out, least = counted(config.scorer, store.model), config.privacy.min_authors
-    days, posts = [], []
-    begin = first - dt.timedelta(days=POOL_DAYS - 1)
-    for day, voice, thread, language, *shares, label, chance, said, reader in store.pool(begin, last, team):
-        days.append(dt.date.fromisoformat(day).toordinal())
-        posts.append(Heard(voice, thread, language, (shares[0], shares[1], shares[2]), label, chance, said, reader))
-    pool, day = Pool.of(posts), np.array(days)
-    found = {}
-    for end in range(first.toordinal(), last.toordinal() + 1):
-        if figure := corrected(pool.where((day > end - POOL_DAYS) & (day <= end)), held_out, min_authors=least):
-            found[dt.date.fromordinal(end).isoformat()] = figure
-    return found
 
 
 # ---- with a sample ---------------------------------------------------------------------------------------------------
@@ -170,9 +164,10 @@ def by_sample(pool: Pool, *, min_authors: int) -> Corrected | None:
         return None
     part = pool.part
     weight = np.where(read, part / pool.chance, 0.0)
-    design = _Design(pool.voice, pool.thread, part, weight / weight.sum())
+    design = _Design(_Clusters.of(pool), part, weight / weight.sum())
     return Corrected(
         "sample",
+        posts=len(pool.voice),
         authors=pool.voices(),
         read=int(read.sum()),
         readers=tuple(pool.readers[number] for number in np.unique(pool.reader[read])),
@@ -185,10 +180,9 @@ def by_sample(pool: Pool, *, min_authors: int) -> Corrected | None:
 
 @dataclass(frozen=True, slots=True)
 class _Design:
-    """Per post: its voice and thread (numbers from 0), its part in the pool's mean, and in the sample's, which is 0 if it was not read."""
+    """Per post: its voice and thread, its part in the pool's mean, and in the sample's, which is 0 if it was not read."""
 
-    voice: Numbers
-    thread: Numbers
+    clusters: _Clusters
     pool: Floats
     sample: Floats
 
@@ -202,7 +196,7 @@ class _Design:
         everywhere, here, truth = float(self.pool @ model), float(self.sample @ model), float(self.sample @ said)
         reading = self.sample * (said - truth)
         moving = self.pool * (model - everywhere) - self.sample * (model - here)
-        alone, moved = (np.bincount(self.voice, each) for each in (reading, moving))
+        alone, moved = (np.bincount(self.clusters.voice, each) for each in (reading, moving))
         power = float(np.clip(-(alone @ moved) / (moved @ moved), 0, 1)) if moved.any() else 0.0
         found = [self._interval(truth, reading, least, most, estimated=0)]
         if power:
@@ -215,23 +209,34 @@ class _Design:
         An `estimated` power costs what it costs a regression estimator (Cochran, Sampling Techniques, 1977, section 7.7). Two more
         voices at each end see to it that a few who agree are not certain (Agresti & Coull, Am. Stat. 52 (1998) 119).
         """
-        read = np.bincount(self.voice, self.sample)
+        read = np.bincount(self.clusters.voice, self.sample)
         n = 1 / float(read @ read)
         left = max(1.0, n - 1 - estimated)
-        of_one = _variance(self.voice, self.thread, influence) * n * n / left * (1 + estimated / left)
+        of_one = self.clusters.variance(influence) * n * n / left * (1 + estimated / left)
         of_one = (n * of_one + 2 * (value - least) ** 2 + 2 * (value - most) ** 2) / (n + 4)
         reach = t_quantile(0.975, max(2.0, left)) * math.sqrt(of_one / n)
         return Estimate(*(min(most, max(least, each)) for each in (value, value - reach, value + reach)))
 
 
-def _variance(voice: Numbers, thread: Numbers, influence: Floats) -> float:
-    """Of a sum of influences of posts, which voices and threads share (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29 (2011) 238).
+class _Clusters(NamedTuple):
+    """Per post: its voice, its thread, and the two together (numbers from 0)."""
 
-    At least that of independent voices.
-    """
-    both = np.unique(voice * (int(thread.max()) + 1) + thread, return_inverse=True)[1]
-    voices, threads, crossed = (float((np.bincount(by, influence) ** 2).sum()) for by in (voice, thread, both))
-    return voices + max(0.0, threads - crossed)
+    voice: Numbers
+    thread: Numbers
+    both: Numbers
+
+    @classmethod
+    def of(cls, pool: Pool) -> _Clusters:
+        both = pool.voice * (int(pool.thread.max()) + 1) + pool.thread
+        return cls(pool.voice, pool.thread, np.unique(both, return_inverse=True)[1])
+
+    def variance(self, influence: Floats) -> float:
+        """Of a sum of influences of posts, which voices and threads share (Cameron, Gelbach & Miller, J. Bus. Econ. Stat. 29 (2011) 238).
+
+        At least that of independent voices.
+        """
+        voices, threads, crossed = (float((np.bincount(by, influence) ** 2).sum()) for by in self)
+        return voices + max(0.0, threads - crossed)
 
 
 # ---- without one -----------------------------------------------------------------------------------------------------
@@ -251,7 +256,8 @@ def by_confusion(pool: Pool, held_out: Sequence[Counts], *, min_authors: int, se
         return None
     part = pool.part
     seen = part @ pool.label
-    spread = sum(_variance(pool.voice, pool.thread, part * (each - share)) for each, share in zip(pool.label.T, seen, strict=True))
+    clusters = _Clusters.of(pool)
+    spread = sum(clusters.variance(part * (each - share)) for each, share in zip(pool.label.T, seen, strict=True))
     effect = max(1.0, spread * voices / max(1e-9, float(seen @ (1 - seen))))
     languages = dict(zip(pool.languages, np.bincount(pool.language, part, len(pool.languages)).tolist(), strict=True))
     rng = np.random.default_rng(seed)
@@ -259,6 +265,7 @@ def by_confusion(pool: Pool, held_out: Sequence[Counts], *, min_authors: int, se
     drawn = shares_behind(np.rint(seen * voices / effect).astype(np.int64), confusion, rng)
     return Corrected(
         "confusion",
+        posts=len(pool.voice),
         authors=voices,
         read=0,
         readers=(),

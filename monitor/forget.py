@@ -19,11 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from monitor import clock
 from monitor.config import Config
 from monitor.errors import InputError, StoreError
 from monitor.store import Store
 from monitor.store.posts import distinctive
 from monitor.trend import trend
+from monitor.weeks import settle
 
 Kind = Literal["text", "address", "key"]
 Needle = tuple[Kind, bytes]
@@ -161,6 +163,7 @@ def _proved(
 ) -> Proof:  # fmt: skip
     """Bring figures and files up to date, then search the files."""
     days = trend(store, min_authors=config.privacy.min_authors, progress=progress)
+    settle(store, config, clock.now().astimezone(dt.UTC).date())
     rows += loose - store.unbound(posts, sweep=True)
     store.purge()
     search, rewritten = searched(store, needles), False

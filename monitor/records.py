@@ -125,6 +125,24 @@ class DailyTrend:
     effective: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectedWeek(DailyTrend):
+    """The seven UTC days up to `day`, all sources, with the model's errors taken out, as a rule meets them in place of a day.
+
+    `mean`, its 95 % interval `low`..`high` and `negative_share` are the corrected ones (monitor/corrected.py), `posts` and `authors` all
+    of the week's. `read` is how many posts `readers` read of a sample. `model_mean` and `model_negative_share` are what the model says of
+    the same people. Other fields say nothing.
+    """
+
+    method: Literal["sample", "confusion"]
+    read: int
+    readers: str = ""
+    negative_low: float | None = None
+    negative_high: float | None = None
+    model_mean: float | None = None
+    model_negative_share: float | None = None
+
+
 def to_text(moment: dt.datetime) -> str:
     """An aware time as the store keeps it: UTC, to the second. Raises ValueError for a time without a zone.
 

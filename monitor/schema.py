@@ -86,6 +86,12 @@ def m011_digests(db: Database) -> None:
     _execute(db, _DIGESTS)
 
 
+@migrations()
+def m012_corrected_weeks(db: Database) -> None:
+    """Corrected figures of weeks, and which weeks wait for theirs: all of them, until the next `trend`."""
+    _execute(db, _CORRECTED_WEEKS)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -360,4 +366,21 @@ _DIGESTS = (
             a.severity, a.untold, a.part_of
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id
         LEFT JOIN deliveries d ON d.event_id = coalesce(e.told_with, e.id) GROUP BY a.id""",
+)
+
+_WEEKS_OF_DAY = """INSERT INTO dirty_weeks SELECT date(new.day, '+' || value || ' days'), new.team, 1
+        FROM json_each('[0,1,2,3,4,5,6]') WHERE true ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+
+_CORRECTED_WEEKS = (
+    """CREATE TABLE corrected_weeks (
+        day TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL, method TEXT NOT NULL, posts INTEGER NOT NULL,
+        authors INTEGER NOT NULL, read INTEGER NOT NULL, readers TEXT NOT NULL, mean REAL NOT NULL, low REAL NOT NULL,
+        high REAL NOT NULL, negative_share REAL NOT NULL, negative_low REAL NOT NULL, negative_high REAL NOT NULL,
+        model_mean REAL NOT NULL, model_negative_share REAL NOT NULL, PRIMARY KEY (team, day, model)) WITHOUT ROWID""",
+    """CREATE TABLE dirty_weeks (day TEXT NOT NULL, team TEXT NOT NULL, marks INTEGER NOT NULL, PRIMARY KEY (day, team)) WITHOUT ROWID""",
+    f"""CREATE TRIGGER weeks_of_new AFTER INSERT ON dirty_days BEGIN {_WEEKS_OF_DAY}; END""",
+    f"""CREATE TRIGGER weeks_of_marked AFTER UPDATE ON dirty_days BEGIN {_WEEKS_OF_DAY}; END""",
+    """CREATE VIEW v_corrected_weeks AS
+        SELECT day, team, model, method, posts, authors, read, readers, mean, low, high, negative_share, negative_low, negative_high,
+            model_mean, model_negative_share FROM corrected_weeks""",
 )

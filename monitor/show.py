@@ -15,11 +15,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from monitor import context, corrected, trend
+from monitor import context, trend
 from monitor.config import Config
-from monitor.corrected import Corrected, Estimate
 from monitor.privacy import turns
-from monitor.records import ALL, DailyTrend
+from monitor.records import ALL, CorrectedWeek, DailyTrend
 from monitor.store import Store
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -132,7 +131,7 @@ def team_days(store: Store, config: Config, team: str, day: dt.date, days: int =
     shares = context.shares_of_voice(known, [each.id for each in config.teams])
     points = {point.day: point.after - point.before for point in context.change_points(series)}
     rows = store.daily(team, since.isoformat(), day.isoformat())
-    weeks = corrected.weeks(store, config, team, since, day) if rows else {}
+    weeks = {week.day.isoformat(): week for week in store.corrected_weeks(store.model, since, day, team)}
     found = []
     for row in rows:
         on = dt.date.fromisoformat(row["day"])
@@ -150,17 +149,14 @@ def team_days(store: Store, config: Config, team: str, day: dt.date, days: int =
     return found
 
 
-def _week(found: Corrected | None) -> dict[str, Any]:
-    row: dict[str, Any] = {f"week_{name}": getattr(found, name, None) for name in ("authors", "model_mean", "model_negative_share")}
-    row |= {
-        "week_corrected_by": found and found.method,
-        "week_read": found and found.read,
-        "week_readers": found and ", ".join(found.readers),
-    }
-    for name in ("mean", "negative_share"):
-        for part in Estimate._fields:
-            row[f"week_corrected_{name}" + f"_{part}" * (part != "value")] = found and getattr(getattr(found, name), part)
-    return row
+def _week(found: CorrectedWeek | None) -> dict[str, Any]:
+    columns = {
+        "authors": "authors", "model_mean": "model_mean", "model_negative_share": "model_negative_share", "corrected_by": "method",
+        "read": "read", "readers": "readers", "corrected_mean": "mean", "corrected_mean_low": "low", "corrected_mean_high": "high",
+        "corrected_negative_share": "negative_share", "corrected_negative_share_low": "negative_low",
+        "corrected_negative_share_high": "negative_high",
+    }  # fmt: skip
+    return {f"week_{column}": getattr(found, name, None) for column, name in columns.items()}
 
 
 def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping[str, Any]]) -> Any:

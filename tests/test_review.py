@@ -18,7 +18,6 @@ from monitor import review
 from monitor.clock import REPLAY
 from monitor.config import Config, Team
 from monitor.correct import correct, undo
-from monitor.corrected import weeks
 from monitor.errors import InputError
 from monitor.forget import retire
 from monitor.records import Post, Score
@@ -26,6 +25,7 @@ from monitor.sentiment import Item
 from monitor.store import Frame, Store
 from monitor.trend import trend
 from monitor.understand import understand
+from monitor.weeks import computed
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -78,7 +78,7 @@ def read(store: Store, label: Any = "negative", most: int = 1000) -> None:
 
 
 def week(store: Store) -> Any:
-    return weeks(store, CONFIG, "openai", DAY, DAY).get(DAY.isoformat())
+    return computed(store, CONFIG, "openai", DAY, DAY).get(DAY.isoformat())
 
 
 # ---- the draw ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ VIEWS = {
     "v_alerts": "id rule type team source state day fired_at resolved_day resolved_at value before threshold low high authors posts "
     "reason sent unsent why severity untold part_of",
     "v_corrections": "id source native_id url posted_at language team label note corrected_at lapsed model model_label model_value drawn",
+    "v_corrected_weeks": "day team model method posts authors read readers mean low high negative_share negative_low negative_high "
+    "model_mean model_negative_share",
     "v_reviews": "id team draw_id day drawn_at probability position label read_by read_at",
 }
 """What is written against the views by people and pages. Append; never rename, reorder or remove."""

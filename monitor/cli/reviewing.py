@@ -42,6 +42,7 @@ def review(
     """
     from monitor import review as reviews
     from monitor.store import Store
+    from monitor.weeks import settle
 
     if sum((file is not None, asked, form is not None)) > 1:
         raise InputError("give one of --from, --ask and --json or --csv: each is another way of reading")
@@ -66,6 +67,7 @@ def review(
         else:
             read = _in_terminal(store, config, waiting)
         left = len(store.to_review(first, last, only))
+        settle(store, config, clock.now().astimezone(dt.UTC).date())
     click.echo(
         f"Read {read}; {left} drawn of {first} to {last} wait.{f' {told}' if told else ''} `forum-monitor show TEAM` has the figures."
     )

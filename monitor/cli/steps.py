@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from pathlib import Path
@@ -210,7 +211,9 @@ def trend(ctx: click.Context, rebuild: bool) -> None:
         with progress_bar("trend") as progress:
             count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress)
         from monitor.forget import retire
+        from monitor.weeks import settle
 
+        settle(store, config, clock.now().astimezone(dt.UTC).date())
         retired = retire(store, config, now=clock.now())  # here: what counts in a day has just been settled
     for source, posts in retired.items():
         click.echo(f"trend: {posts} posts of {source} are older than retention allows; their words and authors are gone")

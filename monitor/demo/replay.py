@@ -31,6 +31,7 @@ from monitor.sentiment import Scorer, load_scorer
 from monitor.store import Store
 from monitor.trend import trend
 from monitor.understand import understand
+from monitor.weeks import settle
 
 CALM_UNTIL = dt.date(2025, 1, 20)
 """The days up to this one are read in one round; from then on one round a day."""
@@ -132,6 +133,7 @@ def _round(store: Store, config: Config, now: dt.datetime, scorer: Scorer) -> li
         list(pool.map(crawl, [source.name for source in config.sources]))
     understand(store, config.teams, scorer, now=now)
     trend(store, min_authors=config.privacy.min_authors)
+    settle(store, config, now.astimezone(dt.UTC).date())
     alert(store, config, now=now)
     told: list[Message] = []
 

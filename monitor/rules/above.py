@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 from monitor import config
 from monitor.records import DailyTrend
-from monitor.rules import Verdict
+from monitor.rules import Verdict, weekly
 from monitor.rules.below import beyond
 
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
-    """Judge the last day of `history`; no other day is looked at."""
+    """Judge the last day of `history`, or the week to it; no other is looked at."""
+    if rule.figure == "corrected":
+        return weekly.beyond(history[-1], rule, -1)
     return beyond(history[-1], rule, -1)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from monitor import config
 from monitor.records import DailyTrend
-from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, Voices, baseline, few, no_data, shown, voices
+from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, Voices, baseline, few, no_data, shown, voices, weekly
 from monitor.rules.statistics import degrees, t_quantile
 
 DAYS_DF, DAYS_SD = 10, 0.1
@@ -25,7 +25,9 @@ DAYS_DF, DAYS_SD = 10, 0.1
 
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
-    """Judge the last day of `history` against the days before it."""
+    """Judge the last day of `history` against the days before it, or the week to it against weeks."""
+    if rule.figure == "corrected":
+        return weekly.turned(history, rule, began, 1)
     return turned(history, rule, began, 1)
 
 

@@ -16,8 +16,8 @@ import math
 from collections.abc import Sequence
 
 from monitor import config
-from monitor.records import DailyTrend
-from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, no_data
+from monitor.records import CorrectedWeek, DailyTrend
+from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, no_data, weekly
 from monitor.rules.statistics import t_quantile
 
 WEEK = 7
@@ -26,8 +26,10 @@ WEEK = 7
 def difference(one: DailyTrend, other: DailyTrend) -> DailyTrend:
     """What `one` is above `other`, on the same day, in [-2, 2]; withheld where either has no figure. `authors` is the smaller number.
 
-    `effective` is 1, so that `variance` is that of the difference.
+    `effective` is 1, so that `variance` is that of the difference. Of two corrected weeks it is that of weekly.difference.
     """
+    if isinstance(one, CorrectedWeek) and isinstance(other, CorrectedWeek):
+        return weekly.difference(one, other)
     fewer = min(one.authors, other.authors)
     row = DailyTrend(
         one.day, one.team, one.source, one.model, one.posts + other.posts, fewer, one.threads + other.threads, sufficient=False
@@ -44,6 +46,8 @@ def difference(one: DailyTrend, other: DailyTrend) -> DailyTrend:
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
     """Judge the last days of `history`, whose rows are differences."""
+    if rule.figure == "corrected":
+        return weekly.overtaken(history, rule, began)
     day = history[-1]
     if not day.sufficient or day.authors < rule.min_authors:
         return no_data(day, rule, f"{day.authors} voices on one of the two teams, of which the rule needs {rule.min_authors} on each")

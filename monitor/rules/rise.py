@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 from monitor import config
 from monitor.records import DailyTrend
-from monitor.rules import Verdict
+from monitor.rules import Verdict, weekly
 from monitor.rules.drop import turned
 
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
-    """Judge the last day of `history` against the days before it."""
+    """Judge the last day of `history` against the days before it, or the week to it against weeks."""
+    if rule.figure == "corrected":
+        return weekly.turned(history, rule, began, -1)
     return turned(history, rule, began, -1)

@@ -24,6 +24,7 @@ from monitor.store.spending import Spending
 from monitor.store.spoken import Speaking, Spoken
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
+from monitor.store.weeks import Weeks
 
 __all__ = [
     "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame", "Reading",
@@ -31,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Periods, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Weeks, Speaking, Periods, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

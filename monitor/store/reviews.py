@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from monitor.records import Label, to_text
 from monitor.store.corrections import Corrections
 from monitor.store.echoes import OWN_WORDS, VOICE
+from monitor.store.weeks import mark_weeks
 
 PERSON = "person"
 """The reader of what people read; any other is the name@revision of a model."""
@@ -61,6 +62,7 @@ class Reviews(Corrections):
 
     def save_draw(self, day: dt.date, team: str, count: int, seed: int, drawn: Iterable[Drawn], *, at: dt.datetime) -> None:
         """Keep a draw: its whole frame, with every probability. `team` is `*` for all teams together."""
+        drawn = list(drawn)
         with self.writing() as connection:
             row = (day.isoformat(), team, count, seed, to_text(at))
             draw = connection.execute("INSERT INTO draws (day, team, count, seed, drawn_at) VALUES (?, ?, ?, ?, ?)", row).lastrowid
@@ -69,6 +71,8 @@ class Reviews(Corrections):
                    SELECT id, ?, ?, text_hash, ?, ? FROM posts WHERE id = ? AND text_hash = ?""",
                 [(each.team, draw, each.chance, each.order, each.post_id, each.text_hash) for each in drawn],
             )
+            for each_team in sorted({each.team for each in drawn}):
+                mark_weeks(connection, day.isoformat(), each_team)
 
     def to_review(self, first: dt.date, last: dt.date, team: str | None) -> list[sqlite3.Row]:
         """What was drawn of these UTC days and is not read, in the order to read in.
@@ -97,6 +101,9 @@ class Reviews(Corrections):
                    AND text_hash = (SELECT text_hash FROM posts p WHERE p.id = post_id AND p.deleted_at IS NULL)""",
                 (None if reader == PERSON else label, reader, to_text(at), post_id, team),
             ).rowcount
+            if found:  # what is read moves the chances of its whole draw
+                drawn_of = "SELECT day FROM draws WHERE id = (SELECT draw_id FROM reviews WHERE post_id = ? AND team = ?)"
+                mark_weeks(connection, connection.execute(drawn_of, (post_id, team)).fetchone()[0], team)
             if found and reader == PERSON:
                 self.correct(post_id, team, label, note=None, at=at)
             return bool(found)
@@ -104,18 +111,20 @@ class Reviews(Corrections):
     def pool(self, first: dt.date, last: dt.date, team: str) -> list[sqlite3.Row]:
         """What voices said of a team on the UTC days `first`..`last`, as the model reads it, and readers where they read it.
 
-        day, voice, thread, language, negative, neutral, positive, label, chance, said, reader. `chance` is the probability of having been
-        drawn and read: of a draw that was read in part that part of it, since the order to read in is random; NULL: none.
+        day, voice, thread, language, negative, neutral, positive, label, chance, said, reader, retired. `chance` is the probability of
+        having been drawn and read: of a draw that was read in part that part of it, since the order to read in is random; NULL: none.
+        A post that turned out to be of another day than it was drawn on was not drawn.
         """
         return self.rows(
-            f"""WITH rates AS (SELECT draw_id, avg(label IS NOT NULL) AS rate FROM v_reviews WHERE position IS NOT NULL
-                               AND team = :team AND day BETWEEN :first AND :last GROUP BY 1)
+            f"""WITH drawn AS MATERIALIZED (
+                    SELECT v.id, v.draw_id, v.probability, v.position, v.label, v.read_by FROM v_reviews v JOIN posts p ON p.id = v.id
+                    WHERE v.team = :team AND v.day BETWEEN :first AND :last AND v.day = substr(p.posted_at, 1, 10)),
+                rates AS (SELECT draw_id, avg(label IS NOT NULL) AS rate FROM drawn WHERE position IS NOT NULL GROUP BY 1)
                 SELECT substr(p.posted_at, 1, 10) AS day, {VOICE} AS voice,
                 p.source || ':' || coalesce(p.thread_id, p.native_id) AS thread, p.language, s.negative, s.neutral, s.positive, s.label,
                 nullif(v.probability * coalesce(rates.rate, 1), 0) AS chance, CASE WHEN v.position IS NOT NULL THEN v.label END AS said,
-                v.read_by AS reader
-                FROM posts p JOIN scores s ON s.post_id = p.id LEFT JOIN v_reviews v ON v.id = p.id AND v.team = s.team
-                LEFT JOIN rates USING (draw_id)
+                v.read_by AS reader, p.retired
+                FROM posts p JOIN scores s ON s.post_id = p.id LEFT JOIN drawn v ON v.id = p.id LEFT JOIN rates USING (draw_id)
                 WHERE p.posted_at >= :first AND p.posted_at < :last || 'T24' AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired)
                 AND p.unread < 2 AND {_OF_MODEL} AND {OWN_WORDS} AND s.team = :team ORDER BY p.posted_at, p.source, p.native_id""",
             {"first": first.isoformat(), "last": last.isoformat(), "team": team},

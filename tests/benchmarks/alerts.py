@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from statistics import fmean, median, stdev
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,16 +23,19 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.alert import State, advance, judge
-from monitor.conditions import FALSE_ALARMS
+from monitor.conditions import FALSE_ALARMS, FALSE_ALARMS_CORRECTED
 from monitor.config import Rule
+from monitor.corrected import Counts, Pool, by_confusion, by_sample
 from monitor.records import DailyTrend
 from monitor.rules.overtakes import difference
 from monitor.rules.statistics import correlation, effective_voices, margin, voice_variance
 from monitor.trend import COLUMNS, summarise
+from monitor.weeks import DAYS, as_row
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 Day = list[DailyTrend]
 """What is known of a day at each look, the last being the complete day."""
 
@@ -51,15 +57,20 @@ SURE = 0.75
 # ---- streams -------------------------------------------------------------------------------------------------------
 
 
-def scores(draw: np.random.Generator, level: Array) -> Array:
-    """Scores of posts whose expected value is about `level`: opinions, seen through the model's errors."""
+def read(draw: np.random.Generator, level: Array) -> tuple[Labels, Labels, Array]:
+    """Opinions (-1, 0, 1) of posts whose expected score is about `level`, the labels that the model gives them, and its scores."""
     positive = np.clip(0.35 + level / (2 * SURE * (RIGHT - TURNED)), 0, 0.7)
     kind = draw.random(len(level))
     truth = np.where(kind < positive, 1, np.where(kind < 0.7, -1, 0))
     seen = draw.random(len(level))
     other = np.where(truth == 0, np.where(draw.random(len(level)) < 0.5, 1, -1), np.where(seen < RIGHT + TURNED, -truth, 0))
     label = np.where(seen < RIGHT, truth, other)
-    return np.where(label == 0, draw.normal(0, 0.12, len(level)), label * draw.beta(6, 2, len(level))).clip(-1, 1)
+    return truth, label, np.where(label == 0, draw.normal(0, 0.12, len(level)), label * draw.beta(6, 2, len(level))).clip(-1, 1)
+
+
+def scores(draw: np.random.Generator, level: Array) -> Array:
+    """The scores alone."""
+    return read(draw, level)[2]
 
 
 @cache
@@ -74,8 +85,25 @@ def planted(figure: float | Array) -> Array:
     return np.interp(figure, *_levels())
 
 
+class Posts(NamedTuple):
+    """A day's posts, a place in each array for each: author, thread, what is meant, the label and the score that the model gives."""
+
+    author: Labels
+    thread: Labels
+    truth: Labels
+    label: Labels
+    value: Array
+
+
 def stream(seed: int, figure: Array, voices: float) -> Iterator[Day]:
     """A day for each expected figure in `figure`, with about `voices` people on a day."""
+    for index, posts in enumerate(posted(seed, figure, voices)):
+        parts = (len(posts.value) * look // LOOKS for look in range(1, LOOKS + 1))
+        yield [row(index, posts.author[:n], posts.thread[:n], posts.value[:n]) for n in parts]
+
+
+def posted(seed: int, figure: Array, voices: float) -> Iterator[Posts]:
+    """What is written on each of those days."""
     draw = np.random.default_rng(seed)
     people = int(8 * voices)
     activity = (1 + np.arange(people)) ** -0.6
@@ -90,8 +118,7 @@ def stream(seed: int, figure: Array, voices: float) -> Iterator[Day]:
         author = draw.choice(people, count, p=activity / activity.sum())
         thread = np.repeat(np.arange(count), draw.geometric(1 / 3, count))[:count] if count else np.zeros(0, int)
         mood = level + draw.normal(0, DAY_MOOD) + draw.normal(0, THREAD_MOOD, count + 1)[thread] + leaning[author]
-        value = scores(draw, mood)
-        yield [row(index, author[:n], thread[:n], value[:n]) for n in (count * look // LOOKS for look in range(1, LOOKS + 1))]
+        yield Posts(author, thread, *read(draw, mood))
 
 
 def row(index: int, author: NDArray[np.int64], thread: NDArray[np.int64], value: Array) -> DailyTrend:
@@ -144,11 +171,11 @@ def rule(kind: str, **given: object) -> Rule:
 RULES = {kind: rule(kind) for kind in FALSE_ALARMS}
 
 
-def firings(one: Rule, days: Sequence[Day], looks: bool = True) -> list[int]:
+def firings(one: Rule, days: Sequence[Day], looks: bool = True, warm: int = WARM) -> list[int]:
     """The days (counted from the end of the warm-up) on which an alert begins, with a day's rounds as `alert` makes them."""
     state, found = State("normal", FIRST, None), []
-    history = [day[-1] for day in days[:WARM]]
-    for index, day in enumerate(days[WARM:]):
+    history = [day[-1] for day in days[:warm]]
+    for index, day in enumerate(days[warm:]):
         for look in day if looks and one.type != "silence" else day[-1:]:
             complete = look is day[-1]
             state, event = advance(state, judge(state, [*history[-250:], look], one, complete=complete), look.day, one, complete=complete)
@@ -328,3 +355,103 @@ def test_coverage() -> None:
                 hits += made.mean is not None and made.low <= truth <= made.high  # type: ignore[operator]
             held.append(hits / days)
         print(f"{name:32}" + "".join(f"{share:8.1%}" for share in held))
+
+
+# ---- corrected figures ---------------------------------------------------------------------------------------------
+
+QUICK = bool(os.environ.get("QUICK"))
+"""With QUICK=1 a fifth of the streams, for a look."""
+SERIES, YEARS_EACH = (1, 2) if QUICK else (5, 2)
+WARM_WEEKS = 70
+"""Days of history before such a series is judged."""
+HELD_OUT = 200
+"""Posts of each opinion on which the model's errors are known."""
+WAYS = {"by confusion": 0, "by a sample of 20 a day": 20}
+
+
+def weekly(seed: int, figure: Array, voices: int, sampled: int) -> list[Day]:
+    """The corrected week to each day: by what the model mistakes on HELD_OUT posts, or by `sampled` a day that are read."""
+    draw = np.random.default_rng(900_000 + seed)
+    errors = held_out(draw)
+    days: deque[tuple[Posts, Labels, float]] = deque(maxlen=DAYS)
+    found: list[Day] = []
+    for index, posts in enumerate(posted(seed, figure, voices)):
+        chance = min(1.0, sampled / max(1, len(posts.value)))
+        days.append((posts, draw.permutation(len(posts.value)) < sampled, chance))
+        pool = pool_of(days)
+        made = by_sample(pool, min_authors=5) if sampled else by_confusion(pool, [errors], min_authors=5)
+        day = FIRST + dt.timedelta(days=index)
+        found.append([as_row(day, "t", "m", made) if made else DailyTrend(day, "t", "*", "m", 0, 0, 0, sufficient=False)])
+    return found
+
+
+def held_out(draw: np.random.Generator) -> Counts:
+    """What the model makes of held-out posts: the same errors as in `read`, seen in HELD_OUT posts of each opinion."""
+    wrong = (1 - RIGHT) / 2
+    rows = ((RIGHT, 1 - RIGHT - TURNED, TURNED), (wrong, RIGHT, wrong), (TURNED, 1 - RIGHT - TURNED, RIGHT))
+    return {"": [draw.multinomial(HELD_OUT, row).tolist() for row in rows]}
+
+
+def pool_of(days: Sequence[tuple[Posts, Labels, float]]) -> Pool:
+    """The pool of some days' posts, of which some were drawn and read."""
+    posts = Posts(*(np.concatenate(each) for each in zip(*(day for day, _, _ in days), strict=True)))
+    size = [len(day.value) for day, _, _ in days]
+    threads = [int(day.thread.max(initial=-1)) + 1 for day, _, _ in days]
+    first = np.repeat(np.cumsum(threads) - threads, size)
+    places = np.eye(3)
+    strength = np.abs(posts.value)
+    shares = np.stack([strength * (posts.value < 0), 1 - strength, strength * (posts.value > 0)], axis=1)
+    said = places[posts.truth + 1] * np.concatenate([drawn for _, drawn, _ in days])[:, None]
+    none = np.zeros(len(posts.value), dtype=np.intp)
+    voice, thread = (np.unique(each, return_inverse=True)[1] for each in (posts.author, posts.thread + first))
+    chance = np.repeat([chance for _, _, chance in days], size)
+    return Pool(voice, thread, none, none, shares, places[posts.label + 1], said, chance, ("",), ("person",))
+
+
+@cache
+def quiet_weeks(voices: int, sampled: int, better: float = 0.0) -> list[list[Day]]:
+    figure = np.full(WARM_WEEKS + 365 * YEARS_EACH, QUIET + better)
+    return [weekly(1000 * voices + series + int(5000 * better), figure, voices, sampled) for series in range(SERIES)]
+
+
+def corrected_rule(kind: str, **given: object) -> Rule:
+    return rule(kind, figure="corrected", **given)
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_false_alarms_of_corrected(way: str) -> None:
+    """Prints the false alarms per series and year of rules on corrected figures, and on how many days they can judge."""
+    print()
+    for voices in VOICES:
+        series = quiet_weeks(voices, WAYS[way])
+        rows = [day[-1] for days in series for day in days[WARM_WEEKS:]]
+        known = [row for row in rows if row.mean is not None]
+        width = fmean((row.high or 0) - (row.low or 0) for row in known) if known else math.nan
+        print(f"{way}, {voices} voices: {len(known) / len(rows):.0%} of weeks have a figure, mean width of the interval {width:.2f}")
+    for kind, table in FALSE_ALARMS_CORRECTED.items():
+        for confidence in (None, *(confidence for confidence, _ in table)):
+            one = corrected_rule(kind, **({"confidence": confidence} if confidence else {}))
+            rates = []
+            for voices in VOICES:
+                days = quiet_weeks(voices, WAYS[way])
+                if kind == "overtakes":
+                    days = [_doubled(each, other) for each, other in zip(days, quiet_weeks(voices, WAYS[way], 0.15), strict=True)]
+                count = sum(len(firings(one, each, looks=False, warm=WARM_WEEKS)) for each in days)
+                rates.append(f"{voices:3}: {_per_year(count, SERIES * YEARS_EACH)}")
+            print(f"{kind:10} {'' if confidence else 'defaults'} confidence {one.confidence:.6g}: {'  '.join(rates)}")
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_delay_of_corrected(way: str) -> None:
+    """Prints days until a lasting fall of the daily figure is told by rules on corrected figures (a fall is greater there)."""
+    turns = 4 if QUICK else 20
+    for fall in (0.25, 0.5):
+        for voices in (20, 100):
+            figure = np.concatenate([np.full(WARM_WEEKS, fall / 2), np.full(AFTER, -fall / 2)])
+            streams = [weekly(10_000 + seed, figure, voices, WAYS[way]) for seed in range(turns)]
+            for kind in ("below", "drop"):
+                first = (firings(corrected_rule(kind), days, looks=False, warm=WARM_WEEKS)[:1] for days in streams)
+                found = [days[0] + 1 if days else math.inf for days in first]
+                cut = [min(day, AFTER) for day in found]
+                told = sum(day <= AFTER for day in found) / turns
+                print(f"{way}, a fall by {fall} at {voices} voices: {kind:6} median {median(cut):g} days, told within {AFTER} {told:.0%}")
