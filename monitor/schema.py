@@ -80,6 +80,12 @@ def m010_states(db: Database) -> None:
     _execute(db, _STATES)
 
 
+@migrations()
+def m011_spreads(db: Database) -> None:
+    """How voices of a day differ, and those of its threads. Every day is computed anew by the next `trend`."""
+    _execute(db, _SPREADS)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -329,4 +335,14 @@ _STATES = (
             count(d.id) FILTER (WHERE d.state = 'sent') AS sent, count(d.id) FILTER (WHERE d.state <> 'sent') AS unsent, a.why,
             a.severity, a.untold, a.part_of
         FROM alerts a LEFT JOIN alert_events e ON e.alert_id = a.id LEFT JOIN deliveries d ON d.event_id = e.id GROUP BY a.id""",
+)
+
+_SPREADS = (
+    """CREATE TABLE daily_spreads (
+        day TEXT NOT NULL, team TEXT NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL, voices INTEGER NOT NULL,
+        total REAL NOT NULL, crowding REAL NOT NULL, within_df REAL NOT NULL, between_df REAL NOT NULL,
+        within_squares REAL NOT NULL, between_squares REAL NOT NULL, sizes REAL NOT NULL, PRIMARY KEY (day, team, source, model),
+        FOREIGN KEY (day, team, source, model) REFERENCES daily_trends ON DELETE CASCADE) WITHOUT ROWID""",
+    """INSERT INTO dirty_days SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true
+        ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
 )
