@@ -102,7 +102,7 @@ def alike(days: Sequence[tuple[dt.date, Spread]], day: dt.date, own: Spread) -> 
 
 def _interval(spread: Spread, correlation: float) -> tuple[float, float, float]:
     """(variance of a voice, effective voices, reach of the 95 % interval to either side)."""
-    variance, effective = evidence(spread, correlation)
+    variance, effective = evidence(spread.voices, spread.total, spread.crowding, correlation)
     return variance, effective, margin(variance, effective, 0.975)
 
 

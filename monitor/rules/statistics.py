@@ -54,16 +54,16 @@ def correlation(days: Sequence[Spread]) -> float:
     return min(1.0, max(0.0, (known * found + CORRELATION_DF * PRIOR_CORRELATION) / (known + CORRELATION_DF)))
 
 
-def evidence(spread: Spread, correlation: float) -> tuple[float, float]:
-    """The variance of one voice, and how many voices that know nothing of each other are as much evidence as a day's.
+def evidence(voices: int, total: float, crowding: float, correlation: float) -> tuple[float, float]:
+    """The variance of one voice, and how many voices that know nothing of each other are as much evidence as these; at most `voices`.
 
-    The latter by the design effect of clusters (Kish, Survey Sampling, 1965, section 5.4); it is at most the number of voices. What
-    all voices of a thread have in common shows less in `total` the fewer threads there are: its mean is the variance times the
-    number of voices less the design effect.
+    The latter by the design effect of clusters (Kish, Survey Sampling, 1965, section 5.4). `total` and `crowding` are as in Spread.
+    What all of a thread have in common shows less in `total` the fewer threads there are: its expectation is the variance times
+    `voices` less the design effect.
     """
-    effect = max(1.0, 1 - correlation + correlation * spread.voices * spread.crowding)
-    free = max(0.5, spread.voices - effect)
-    return voice_variance(spread.total / free, free + 1), spread.voices / effect
+    effect = max(1.0, 1 - correlation + correlation * voices * crowding)
+    free = max(0.5, voices - effect)
+    return voice_variance(total / free, free + 1), voices / effect
 
 
 def margin(variance: float, voices: float, confidence: float) -> float:

@@ -121,7 +121,7 @@ def row(
     larger = len(cells) - float((sizes**2).sum()) / len(cells)
     total, crowding = float(((voices - mean) ** 2).sum()), float((shares**2).sum())
     spread = Spread(count, total, crowding, len(cells) - threads, threads - 1, within, between, larger)
-    variance, effective = evidence(spread, correlation([*earlier, spread]))
+    variance, effective = evidence(count, total, crowding, correlation([*earlier, spread]))
     reach = margin(variance, effective, 0.975)
     low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
     return DailyTrend(day, "t", "*", "m", posts, count, threads, True, mean, low, high, 0.0, 0.0, 0.0, variance, effective), spread

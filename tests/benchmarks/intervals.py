@@ -69,13 +69,13 @@ def held(
     """How many of how many intervals hold the true mean, `memory` days being known before each."""
     below, above = (0.5 * (1 + math.erf(cut / math.sqrt(2))) for cut in level)
     truth = SURE * (1 - above - below)
-    days, hits, first = memory + JUDGED, 0, memory
+    days, hits = memory + JUDGED, 0
     for _ in range(SERIES):
         thread = threads(draw, days, voices, size)
         value = values(draw, thread, shared, level)
         made = spreads(thread, value)
-        for day in range(first, days):
-            variance, effective = evidence(made[day], correlation(made[day - memory : day + 1]))
+        for day in range(memory, days):
+            variance, effective = evidence(*made[day][:3], correlation(made[day - memory : day + 1]))
             hits += abs(float(value[day].mean()) - truth) <= margin(variance, effective, 0.975)
     return hits, SERIES * JUDGED
 
@@ -100,9 +100,8 @@ def test_coverage(level: str, memory: int) -> None:
                 line.append(hits / days)
             cells += line
             print(f"{voices:4} voices, threads of {size!s:12}" + " " * 44 + "".join(f"{share:7.1%}" for share in line))
-    print(
-        f"{_within(cells, 0.93, 0.97)} within 93 to 97 %, {_within(cells, 0.92, 0.98)} within 92 to 98 % (± {1.96 * math.sqrt(0.05 * 0.95 / (SERIES * JUDGED)):.1%} by chance)"
-    )
+    chance = 1.96 * math.sqrt(0.05 * 0.95 / (SERIES * JUDGED))
+    print(f"{_within(cells, 0.93, 0.97)} within 93 to 97 %, {_within(cells, 0.92, 0.98)} within 92 to 98 % (± {chance:.1%} by chance)")
 
 
 def _within(cells: Sequence[float], low: float, high: float) -> str:
