@@ -22,11 +22,11 @@ from monitor.alert import Event, Key, State, advance, begins, judge, series_of, 
 from monitor.config import Config, Rule
 from monitor.errors import InputError
 from monitor.privacy import suppressed
-from monitor.records import ALL, DailyTrend, from_text
+from monitor.records import ALL, DailyTrend, Spread, from_text
 from monitor.rules import Verdict
 from monitor.rules.overtakes import difference
 from monitor.store import Store
-from monitor.trend import frame_of, summarise
+from monitor.trend import MEMORY, frame_of, summarise
 
 Rounds = Mapping[dt.date, Sequence[DailyTrend]]
 """The days of a series (team and source) as they became known: those that the round which judges a day finds new or changed."""
@@ -149,12 +149,14 @@ def as_known(
     """
     late = {post: at for post, posted_at, known in store.late_posts() if (at := str((from_text(known) - wait).date())) > posted_at[:10]}
     model, until = store.model, last.isoformat()
+    spreads = store.spreads(first - dt.timedelta(days=MEMORY), last)
+    earlier = {(team, source): days for (team, source, of), days in spreads.items() if of == model}
     found: dict[tuple[str, str], dict[dt.date, list[DailyTrend]]] = defaultdict(lambda: defaultdict(list))
     for month in range(0, (last - first).days + 1, _MONTH):
         begin = first + dt.timedelta(days=month)
         end = min(last, begin + dt.timedelta(days=_MONTH - 1))
         said = ((late.get(post, voice[0]), voice) for post, voice in store.voices_by_post(begin, end, model))
-        for found_by, row in figures_as_known((one for one in said if one[0] <= until), model, min_authors):
+        for found_by, row in figures_as_known((one for one in said if one[0] <= until), model, min_authors, earlier):
             found[row.team, row.source][found_by].append(row)
         for source in volumes:
             posts = ((late.get(post, day), day, author, thread) for post, day, author, thread in store.posters(source, begin, end))
@@ -171,10 +173,16 @@ def weeks_as_stored(store: Store, first: dt.date, last: dt.date) -> dict[tuple[s
     return found
 
 
-def figures_as_known(said: Iterable[tuple[str, Sequence[Any]]], model: str, min_authors: int) -> Iterator[tuple[dt.date, DailyTrend]]:
+def figures_as_known(
+    said: Iterable[tuple[str, Sequence[Any]]],
+    model: str,
+    min_authors: int,
+    earlier: Mapping[tuple[str, str], Sequence[tuple[dt.date, Spread]]],
+) -> Iterator[tuple[dt.date, DailyTrend]]:
     """Each version of the daily trends of whole days by `model`, with the day whose round finds it first.
 
-    `said` are that model's voices (`trend.COLUMNS`), each behind the ISO day whose round finds its post first.
+    `said` are that model's voices (`trend.COLUMNS`), each behind the ISO day whose round finds its post first. How alike threads
+    are is taken from the days before as they are stored now (`earlier`): a late post changes that by next to nothing.
     """
     rows = list(said)
     frame = frame_of(voice for _, voice in rows).assign(at=[at for at, _ in rows])
@@ -182,7 +190,7 @@ def figures_as_known(said: Iterable[tuple[str, Sequence[Any]]], model: str, min_
     known = frame.merge(versions, on=["day", "team"])
     known = known[known["at"] <= known["now"]]
     # All versions at once, which are kept apart as models are: a call takes longer than its rows do.
-    for row in suppressed(summarise(known.assign(model=known["now"].astype("category")), min_authors), min_authors):
+    for row in suppressed(summarise(known.assign(model=known["now"].astype("category")), min_authors, earlier), min_authors):
         yield dt.date.fromisoformat(row.model), replace(row, model=model)
 
 

@@ -20,6 +20,7 @@ from monitor.evaluate import figures
 from monitor.evaluate.figures import Floats
 from monitor.records import Label
 from monitor.rules.statistics import t_quantile
+from monitor.sentiment.confusion import SURE
 
 DRAWS = 500
 """From the posterior of a figure without a sample."""
@@ -36,7 +37,7 @@ _VALUES = np.array([-1.0, 0.0, 1.0])
 Numbers = NDArray[np.intp]
 
 Counts = Mapping[str, Sequence[Sequence[int]]]
-"""Confusion by language: a row for each label that readers give, a column for each that the model gives, in the order of LABELS."""
+"""Confusion by language: a row for each label that readers give, in the order of LABELS, a column for each outcome (`outcomes`)."""
 
 
 class Heard(NamedTuple):
@@ -255,9 +256,10 @@ def by_confusion(pool: Pool, held_out: Sequence[Counts], *, min_authors: int, se
     if voices < min_authors or not held_out:
         return None
     part = pool.part
-    seen = part @ pool.label
+    told = outcomes(pool, len(next(iter(held_out[0].values()))[0]))
+    seen = part @ told
     clusters = _Clusters.of(pool)
-    spread = sum(clusters.variance(part * (each - share)) for each, share in zip(pool.label.T, seen, strict=True))
+    spread = sum(clusters.variance(part * (each - share)) for each, share in zip(told.T, seen, strict=True))
     effect = max(1.0, spread * voices / max(1e-9, float(seen @ (1 - seen))))
     languages = dict(zip(pool.languages, np.bincount(pool.language, part, len(pool.languages)).tolist(), strict=True))
     rng = np.random.default_rng(seed)
@@ -276,8 +278,16 @@ def by_confusion(pool: Pool, held_out: Sequence[Counts], *, min_authors: int, se
     )
 
 
+def outcomes(pool: Pool, count: int) -> Floats:
+    """[n, count]: 1 at what the model made of each post. Of three outcomes these are its labels; of six each of them, unsure and sure."""
+    if count == len(LABELS):
+        return pool.label
+    sure = (pool.shares * pool.label).sum(1) >= SURE
+    return np.stack([pool.label * ~sure[:, None], pool.label * sure[:, None]], axis=2).reshape(-1, count)
+
+
 def shares_behind(counts: NDArray[np.int64], confusion: Floats, rng: np.random.Generator) -> Floats:
-    """For each of `confusion` [n, 3, 3] (true label by the model's, shares in rows) a draw [n, 3] of the true shares behind `counts` [3].
+    """For each of `confusion` [n, 3, k] (true label by outcome, shares in rows) a draw [n, 3] of the true shares behind `counts` [k].
 
     From the posterior under a flat prior: to its mode by expectation maximisation (Saerens, Latinne & Decaestecker, Neural Comput. 14
     (2002) 21), and on by data augmentation, true labels given shares and shares given labels in turn (Tanner & Wong 1987).
@@ -295,11 +305,11 @@ def shares_behind(counts: NDArray[np.int64], confusion: Floats, rng: np.random.G
 
 
 def _confusions(counts: Counts, languages: Mapping[str, float], draws: int, rng: np.random.Generator) -> Floats:
-    """Draws [draws, 3, 3] of the pool's confusion: of each language's, by its part; an unknown language errs like all together."""
+    """Draws [draws, 3, k] of the pool's confusion: of each language's, by its part; an unknown language errs like all together."""
     of = {language: np.asarray(each, dtype=np.float64) for language, each in counts.items()}
-    whole = sum(of.values(), np.full((3, 3), 1 / 3))
+    whole = np.sum(list(of.values()), axis=0) + 1 / 3
     borrowed = BORROWED * whole / whole.sum(1, keepdims=True)
-    found = np.zeros((draws, 3, 3))
+    found = np.zeros((draws, *whole.shape))
     for language, part in languages.items():
         own = of[language] + borrowed if language in of else whole
         gamma = rng.standard_gamma(np.broadcast_to(own, found.shape))

@@ -18,6 +18,7 @@ DESCRIPTIONS: dict[str, str] = {
     "reviews": "What draws could have drawn, each with its probability; what was drawn has a `position`, and what was read a reader.",
     "daily_trends": "Per UTC day, team, source and model: counts, shares of voices, and the mean with its 95 % interval low..high. "
     "NULL figures and sufficient = 0 mean insufficient data: fewer authors than privacy.min_authors.",
+    "daily_spreads": "What the intervals of daily_trends are made of: how its voices differ, and how alike those of one thread are.",
     "echoes": "Whose words a post repeats, for every post that names a team. A repost is no voice and not in the trends.",
     "dirty_days": "Days of a team whose trend has to be computed anew.",
     "corrected_weeks": "The seven UTC days up to `day`, by team and model, all sources, with the model's errors taken out. A week without "
@@ -63,6 +64,8 @@ COLUMNS: dict[str, str] = {
     "before": "what the value was before, in the rule's own unit",
     "alert_events.before": "the state or health that ended",
     "begins_at": "when, UTC",
+    "between_df": "degrees of freedom between threads",
+    "between_squares": "sum of squares of threads' means about the day's",
     "changed": "known posts that had changed",
     "checked_day": "the last complete UTC day that the rule has judged",
     "corrected": "1 if a person's correction stands in place of the model's figures, else 0",
@@ -75,6 +78,7 @@ COLUMNS: dict[str, str] = {
     "covered_to": "the newest, UTC",
     "created_at": "when it came into the outbox, UTC",
     "crawl_id": "crawls.id",
+    "crowding": "sum of the squares of the shares that threads hold of the voices",
     "cursor": "where the next crawl goes on, as JSON",
     "date_origin": "`site`, or `fetched` where the site gave no usable date",
     "day": "UTC calendar day",
@@ -184,6 +188,7 @@ COLUMNS: dict[str, str] = {
     "seed": "what the sample can be drawn again with",
     "sent": "messages sent",
     "severity": "that of the rule, in config.yaml's own words; NULL: none",
+    "sizes": "between_df times the mean number of voices in a thread (n0 of an analysis of variance)",
     "silences.source": "`*`: alerts on every source, and those on all together",
     "sent_at": "when it went out, UTC",
     "since": "the UTC day on which the state began",
@@ -211,6 +216,7 @@ COLUMNS: dict[str, str] = {
     "tokens": "tokens asked and answered, as the endpoint counts them; estimated where it does not say",
     "threshold": "the rule's threshold when it fired",
     "title": "the thread's title",
+    "total": "sum of squares of the voices' values about their mean",
     "type": "the rule's type",
     "unchanged": "posts known as they were",
     "unread": "0 understood, 1 not yet, 2 reworded since: its scores are of older words and count nowhere",
@@ -227,5 +233,8 @@ COLUMNS: dict[str, str] = {
     "why": "what moved the figure, in sentences; NULL: nothing that could be told of enough people",
     "variance": "variance of one voice's value",
     "effective": "independent voices that are as much evidence as `authors`, since those of one thread have something in common",
+    "voices": "distinct voices: authors, or threads where no author is known",
+    "within_df": "degrees of freedom within threads",
+    "within_squares": "sum of squares of voices about their threads' means",
 }
 """What a column holds: `column`, or `table.column` where the same word means something else there."""

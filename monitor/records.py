@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["voice", "press", "import"]
 DateOrigin = Literal["site", "fetched"]
@@ -141,6 +141,24 @@ class CorrectedWeek(DailyTrend):
     negative_high: float | None = None
     model_mean: float | None = None
     model_negative_share: float | None = None
+
+
+class Spread(NamedTuple):
+    """What a day's interval is made of: how its voices differ, and how alike those of one thread are.
+
+    `total` is the sum of squares of the `voices` about their mean, `crowding` the sum of the squares of the shares that threads
+    hold of them: one over the number of threads where all hold the same. The rest is a one-way analysis of variance by thread
+    and adds up over days: its degrees of freedom, its sums of squares, and `sizes`, which is `between_df` times the mean size n0.
+    """
+
+    voices: int
+    total: float
+    crowding: float
+    within_df: float
+    between_df: float
+    within_squares: float
+    between_squares: float
+    sizes: float
 
 
 def to_text(moment: dt.datetime) -> str:

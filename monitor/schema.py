@@ -92,6 +92,12 @@ def m012_corrected_weeks(db: Database) -> None:
     _execute(db, _CORRECTED_WEEKS)
 
 
+@migrations()
+def m013_spreads(db: Database) -> None:
+    """How voices of a day differ, and those of its threads. Every day is computed anew by the next `trend`."""
+    _execute(db, _SPREADS)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -383,4 +389,14 @@ _CORRECTED_WEEKS = (
     """CREATE VIEW v_corrected_weeks AS
         SELECT day, team, model, method, posts, authors, read, readers, mean, low, high, negative_share, negative_low, negative_high,
             model_mean, model_negative_share FROM corrected_weeks""",
+)
+
+_SPREADS = (
+    """CREATE TABLE daily_spreads (
+        day TEXT NOT NULL, team TEXT NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL, voices INTEGER NOT NULL,
+        total REAL NOT NULL, crowding REAL NOT NULL, within_df REAL NOT NULL, between_df REAL NOT NULL,
+        within_squares REAL NOT NULL, between_squares REAL NOT NULL, sizes REAL NOT NULL, PRIMARY KEY (day, team, source, model),
+        FOREIGN KEY (day, team, source, model) REFERENCES daily_trends ON DELETE CASCADE) WITHOUT ROWID""",
+    """INSERT INTO dirty_days SELECT DISTINCT day, team, 1 FROM daily_trends WHERE true
+        ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
 )

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from monitor.records import ALL, DailyTrend, from_text, to_text
-from monitor.rules.statistics import correlation, effective_voices, margin, voice_variance
+from monitor.records import ALL, DailyTrend, Spread, from_text, to_text
+from monitor.rules.statistics import correlation, evidence, margin
 from monitor.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ _GROUP = ["day", "team", "source", "model"]
 _LABELS = ["negative", "neutral", "positive"]
 _FACT = "trend_min_authors"
 _MONTH = 31
+MEMORY = 90
+"""Days before a day that tell, with it, how alike those are who speak in one thread: a day alone has too few threads."""
+
 _BATCH = 500
 _PART = 200_000
 """Posts whose echoes are found in one go: beside their sketches those of REACH before and after are in memory."""
@@ -49,17 +55,60 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
             store.set_fact(_FACT, str(min_authors))
     settle_echoes(store)
     dirty = store.dirty_days()
-    done = 0
-    for pairs in _chunks(dirty):
+    done, all_pairs = 0, len(dirty)
+    for pairs in list(_chunks(dirty)):
         teams = {team for _, team in pairs}
         first, last = (dt.date.fromisoformat(day) for day in (min(pairs)[0], max(pairs)[0]))
         rows = store.voices(first, last, team=teams.pop() if len(teams) == 1 else None)
         frame = frame_of(row for row in rows if row[:2] in pairs)
-        store.replace_trends(pairs, summarise(frame, min_authors))
+        found = _figures(frame, min_authors) + _figures(frame.assign(source=ALL), min_authors)
+        for pair in pairs:
+            del dirty[pair]
+        with store.writing():
+            store.replace_trends(pairs, [row for row, _ in found])
+            store.keep_spreads((row, spread) for row, spread in found if spread)
+            _settle_intervals(store, pairs, dirty)
         done += len(pairs)
         if progress:
-            progress(done, len(dirty))
+            progress(done, all_pairs)
     return done
+
+
+def _settle_intervals(store: Store, pairs: Iterable[tuple[str, str]], waiting: Container[tuple[str, str]]) -> None:
+    """Set the intervals of these (day, team), and of the MEMORY days after each, which rest on them.
+
+    Those that are `waiting` to be computed themselves are left: each interval is set after the last change of what it rests on.
+    """
+    changed: dict[str, list[dt.date]] = defaultdict(list)
+    for text, team in sorted(pairs):
+        changed[team].append(dt.date.fromisoformat(text))
+    first, last = min(days[0] for days in changed.values()), max(days[-1] for days in changed.values())
+    only = next(iter(changed)) if len(changed) == 1 else None
+    intervals = []
+    for series, days in store.spreads(_moved(first, -MEMORY), _moved(last, MEMORY), team=only).items():
+        own = changed.get(series[0], [])
+        for day, spread in days:
+            earlier = bisect_right(own, day)
+            if earlier and (day - own[earlier - 1]).days <= MEMORY and (day.isoformat(), series[0]) not in waiting:
+                intervals.append((series, day, *_interval(spread, alike(days, day, spread))))
+    store.set_intervals(intervals)
+
+
+def alike(days: Sequence[tuple[dt.date, Spread]], day: dt.date, own: Spread) -> float:
+    """The intraclass correlation of voices in one thread on `day`, by the MEMORY days before it in `days` (sorted) and its `own`."""
+    first, last = (bisect_left(days, since, key=itemgetter(0)) for since in (_moved(day, -MEMORY), day))
+    return correlation([*(spread for _, spread in days[first:last]), own])
+
+
+def _interval(spread: Spread, correlation: float) -> tuple[float, float, float]:
+    """(variance of a voice, effective voices, reach of the 95 % interval to either side)."""
+    variance, effective = evidence(spread.voices, spread.total, spread.crowding, correlation)
+    return variance, effective, margin(variance, effective, 0.975)
+
+
+def _moved(day: dt.date, days: int) -> dt.date:
+    """`day` and so many days, as far as the calendar goes."""
+    return dt.date.fromordinal(min(dt.date.max.toordinal(), max(1, day.toordinal() + days)))
 
 
 def settle_echoes(store: Store) -> None:
@@ -134,18 +183,22 @@ def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> 
     """
     model = store.model
     rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in store.voices(first, last) if rest[0] == model)
-    return {row.team: row for row in _figures(frame_of(rows), min_authors)}
+    return {row.team: _with_interval(row, spread) for row, spread in _figures(frame_of(rows), min_authors)}
 
 
-def summarise(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
+def summarise(
+    frame: DataFrame, min_authors: int, earlier: Mapping[tuple[str, str], Sequence[tuple[dt.date, Spread]]] = MappingProxyType({})
+) -> list[DailyTrend]:
     """Daily trends of a frame of voices (`COLUMNS`, one row per post, team and model), by day, team, source and model.
 
-    Every source has its rows, and all together have theirs under `*`. An author's value is the mean of that day's
-    posts, and so are the shares of labels; figures are means over authors. `low`..`high` is the 95 % t interval of the
-    mean with a shrunk variance (statistics.voice_variance), cut to [-1, 1].
+    Every source has its rows, and all together have theirs under `*`. An author's value is the mean of that day's posts, and so
+    are the shares of labels; figures are means over authors. `low`..`high` is the 95 % t interval of the mean with a shrunk
+    variance and the design effect of threads (statistics.evidence), cut to [-1, 1]. How alike those of a thread are is told by the
+    day and by the MEMORY days before it in `earlier`: of each (team, source), in order of day.
     """
     found = _figures(frame, min_authors) + _figures(frame.assign(source=ALL), min_authors)
-    return sorted(found, key=lambda row: (row.day, row.team, row.source, row.model))
+    rows = [_with_interval(row, spread, earlier.get((row.team, row.source), ())) for row, spread in found]
+    return sorted(rows, key=lambda row: (row.day, row.team, row.source, row.model))
 
 
 def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
@@ -156,8 +209,8 @@ def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:-1], "category"))
 
 
-def _figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
-    """One row per day, team, source and model of the frame."""
+def _figures(frame: DataFrame, min_authors: int) -> list[tuple[DailyTrend, Spread | None]]:
+    """One row per day, team, source and model of the frame, and what its interval is made of, which it does not have yet."""
     shares = frame.assign(posts=1, **{label: (frame["label"] == label).astype(float) for label in _LABELS})
     # What a voice says in a thread, then what it says in all: each voice weighs one, whatever it writes.
     cells = shares.groupby([*_GROUP, "thread", "voice"], observed=True)[["posts", "value", *_LABELS]].sum()
@@ -171,7 +224,7 @@ def _figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
         .sum()
     )
     parts = threads.assign(shares=threads["weight"] ** 2, sizes=threads["voices"] ** 2, means=threads["said"] ** 2 / threads["voices"])
-    sums = parts.groupby(level=_GROUP, observed=True)[["voices", "weight", "said", "squared", "shares", "sizes", "means"]].sum()
+    sums = parts.groupby(level=_GROUP, observed=True)[["voices", "said", "squared", "shares", "sizes", "means"]].sum()
     authors = voices.groupby(level=_GROUP, observed=True)
     posts = frame.groupby(_GROUP, observed=True)["thread"].agg(["size", "nunique"])
     table = posts.join(authors["value"].agg(["count", "mean", "var"])).join(authors[_LABELS].mean()).join(sums)
@@ -190,27 +243,29 @@ def _row(
     positive: float,
     *clusters: float,
     min_authors: int,
-) -> DailyTrend:
+) -> tuple[DailyTrend, Spread | None]:
     day, team, source, model = key
     row = DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, sufficient=authors >= min_authors)
     if not row.sufficient:
-        return row
-    variance = voice_variance(0.0 if math.isnan(sample) else sample, authors)
-    effective = _effective(authors, threads, *clusters)
-    reach = margin(variance, effective, 0.975)
-    return replace(
-        row, mean=mean, low=max(-1.0, mean - reach), high=min(1.0, mean + reach), negative_share=negative, neutral_share=neutral,
-        positive_share=positive, variance=variance, effective=effective,
-    )  # fmt: skip
+        return row, None
+    total = 0.0 if authors == 1 else sample * (authors - 1)
+    row = replace(row, mean=mean, negative_share=negative, neutral_share=neutral, positive_share=positive)
+    return row, _spread(authors, threads, total, *clusters)
 
 
-def _effective(
-    authors: int, threads: int, cells: float, weight: float, said: float, squared: float, shares: float, sizes: float, means: float
-) -> float:
-    """statistics.effective_voices of sums over threads; `cells` are voices that count in each thread where they speak."""
+def _spread(
+    authors: int, threads: int, total: float, cells: float, said: float, squared: float, shares: float, sizes: float, means: float
+) -> Spread:
+    """Of sums over threads; `cells` are voices that count in each thread where they speak."""
     within, between = max(0.0, squared - means), max(0.0, means - said**2 / cells)
-    alike = (cells - sizes / cells) / (threads - 1) if threads > 1 else cells
-    return effective_voices(authors, shares / weight**2, correlation(cells, threads, within, between, alike))
+    return Spread(authors, total, shares / authors**2, cells - threads, threads - 1, within, between, cells - sizes / cells)
+
+
+def _with_interval(row: DailyTrend, spread: Spread | None, earlier: Sequence[tuple[dt.date, Spread]] = ()) -> DailyTrend:
+    if spread is None or row.mean is None:
+        return row
+    variance, effective, reach = _interval(spread, alike(earlier, row.day, spread))
+    return replace(row, low=max(-1.0, row.mean - reach), high=min(1.0, row.mean + reach), variance=variance, effective=effective)
 
 
 def _chunks(dirty: Mapping[tuple[str, str], int]) -> Iterator[dict[tuple[str, str], int]]:

@@ -136,6 +136,23 @@ def test_each_language_errs_in_its_own_way() -> None:
     assert french < english - 0.1
 
 
+def test_how_sure_the_model_is_counts() -> None:
+    """Of two crowds with the same labels that of sure ones is the more negative, where only sure verdicts have been right."""
+    held = {"en": [[10, 80, 5, 0, 5, 0], [40, 5, 10, 40, 5, 0], [40, 5, 5, 0, 10, 40]]}
+    told: list[Label] = ["negative"] * 60 + ["neutral"] * 20 + ["positive"] * 20
+    unsure = {"negative": (0.5, 0.3, 0.2), "neutral": (0.3, 0.5, 0.2), "positive": (0.3, 0.2, 0.5)}
+    sure, doubtful = (
+        found.negative_share.value
+        for shares in (SHARES, unsure)
+        if (
+            found := by_confusion(
+                Pool.of([heard(n, label)._replace(shares=shares[label]) for n, label in enumerate(told)]), [held], min_authors=5
+            )
+        )
+    )
+    assert sure > 0.5 > 0.2 > doubtful
+
+
 # ---- the counts that come with the weights -------------------------------------------------------------------------
 
 

@@ -109,8 +109,32 @@ def test_a_thread_that_agrees_with_itself_is_few_voices(fresh_store: Store) -> N
     trend(fresh_store, min_authors=5)
     alone, grouped = row(fresh_store), row(fresh_store, team="other")
     assert alone.effective == 20 and alone.authors == grouped.authors == 20 and alone.mean == grouped.mean == pytest.approx(0)
-    assert grouped.effective is not None and 5 < grouped.effective < 8  # r = (1 * 1 + 20 * 0.15) / 21, design effect 1 + 9 r
+    assert grouped.effective is not None and 5 < grouped.effective < 8  # r = (1 * 1 + 5 * 0.15) / 6, design effect 1 + 9 r
     assert grouped.high is not None and alone.high is not None and grouped.high > 1.5 * alone.high
+
+
+def test_a_day_knows_from_the_weeks_before_how_alike_threads_are(fresh_store: Store) -> None:
+    """The same day is less certain after a month of threads of one mind than after one of mixed threads.
+
+    A late post on a day before it changes its interval, to that of a rebuild.
+    """
+    for team, group in (("meta", 1), ("other", 4)):
+        for back in range(12):
+            day = DAY - dt.timedelta(days=back)
+            say(
+                fresh_store,
+                [Said(f"{team} {n}", 0.6 if n // (group if back else 1) % 2 else -0.6, day, team, thread=str(n % 4)) for n in range(16)],
+            )
+    trend(fresh_store, min_authors=5)
+    agreeing, mixed = row(fresh_store), row(fresh_store, team="other")
+    assert agreeing.mean == mixed.mean == pytest.approx(0)
+    assert agreeing.effective is not None and mixed.effective is not None and agreeing.effective < 0.7 * mixed.effective
+    say(fresh_store, [Said(f"late {n}", 0.6, DAY - dt.timedelta(days=9), thread="0") for n in range(6)])
+    assert trend(fresh_store, min_authors=5) == 1
+    late = row(fresh_store)
+    assert late.effective != agreeing.effective
+    trend(fresh_store, min_authors=5, rebuild=True)
+    assert row(fresh_store) == late
 
 
 def test_voices_that_agree_pretend_no_certainty(fresh_store: Store) -> None:
@@ -226,7 +250,7 @@ POSTS = st.lists(
         Said,
         author=st.sampled_from("abcdefgh"),
         value=st.floats(-1, 1),
-        day=st.sampled_from([DAY, DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=60)]),
+        day=st.sampled_from([DAY, DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=60), DAY + dt.timedelta(days=120)]),
         team=st.sampled_from(["meta", "other"]),
         source=st.sampled_from(["forum", "hn"]),
         thread=st.sampled_from("12"),

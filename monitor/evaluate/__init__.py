@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.config import Team
 from monitor.errors import InputError
@@ -20,6 +21,7 @@ from monitor.evaluate import figures, swap
 from monitor.evaluate.rows import LABELS, Named, Places, Row, Span, Target
 from monitor.records import Score
 from monitor.sentiment import Item, Paused, Scorer, scores_of
+from monitor.sentiment.confusion import SURE
 from monitor.sentiment.passages import passage
 
 SEED = 0
@@ -52,7 +54,8 @@ class Group:
     """The figures of all pairs (`by` and `name` are "all"), or of those whose row has this lang, source or kind.
 
     Shares in [0, 1]. `f1` is per label; None for one that neither readers nor the model say in this group. `confusion` counts pairs:
-    a row for each label that readers give, a column for each that the model gives.
+    a row for each label that readers give, a column for each that the model gives; in `sureness` two for each, unsure and sure of it
+    (confusion.SURE).
     """
 
     by: str
@@ -63,6 +66,7 @@ class Group:
     accuracy: Figure
     f1: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
+    sureness: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ def evaluate(
         waiting=waiting,
         paused=str(pause) if pause else None,
         groups=tuple(
-            _group(by, name, cells[members], posts[members], resamples, seed)
+            _group(by, name, cells[members], confidence[members] >= SURE, posts[members], resamples, seed)
             for by, name, members in _members([pair.row for pair, _ in scored])
         ),
         confusion=_counts(cells),
@@ -235,7 +239,7 @@ def _members(rows: Sequence[Row]) -> Iterable[tuple[str, str, list[int]]]:
             yield from ((by, name, places) for name, places in sorted(members.items(), key=lambda each: (-len(each[1]), each[0])))
 
 
-def _group(by: str, name: str, cells: figures.Floats, posts: figures.Floats, resamples: int, seed: int) -> Group:
+def _group(by: str, name: str, cells: figures.Floats, sure: NDArray[np.bool_], posts: figures.Floats, resamples: int, seed: int) -> Group:
     parts = _per_post(cells, posts)
     drawn = figures.resampled(parts, resamples, [seed], _UNSEEN).reshape(-1, 3, 3)
     confusion = parts.sum(0).reshape(3, 3)
@@ -248,11 +252,12 @@ def _group(by: str, name: str, cells: figures.Floats, posts: figures.Floats, res
         accuracy=Figure(float(figures.accuracy(confusion)), *figures.interval(figures.accuracy(drawn))),
         f1=tuple(None if np.isnan(value) else float(value) for value in figures.f1(confusion)),
         confusion=_counts(cells),
+        sureness=_counts(np.stack([cells * ~sure[:, None], cells * sure[:, None]], axis=2)),
     )
 
 
 def _counts(cells: figures.Floats) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(count) for count in line) for line in cells.sum(0).reshape(3, 3))
+    return tuple(tuple(int(count) for count in line) for line in cells.sum(0).reshape(3, -1))
 
 
 def _per_post(added: figures.Floats, posts: figures.Floats) -> figures.Floats:

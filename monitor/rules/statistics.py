@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist, fmean, variance
 
+from monitor.records import Spread
+
 PRIOR_DF = 2
 """How many voices' worth of weight the prior variance has."""
 
@@ -19,7 +21,7 @@ PRIOR_SD = 0.5
 """Standard deviation, on the scale [-1, 1], that voices on one team have before any of them is heard."""
 
 
-def voice_variance(sample: float, voices: int) -> float:
+def voice_variance(sample: float, voices: float) -> float:
     """The variance of one voice, from the sample variance of `voices` voices, shrunk toward PRIOR_SD squared.
 
     The posterior scale under a scaled-inverse-chi-square prior and a flat mean: Gelman et al., Bayesian Data Analysis,
@@ -33,29 +35,35 @@ def degrees(voices: float) -> float:
     return voices - 1 + PRIOR_DF
 
 
-PRIOR_CORRELATION, CORRELATION_DF = 0.15, 20
+PRIOR_CORRELATION, CORRELATION_DF = 0.15, 5
 """What two voices of one thread are held to have in common before any is heard (the intraclass correlation), and with how much weight."""
 
 
-def correlation(voices: float, threads: int, within: float, between: float, alike: float) -> float:
-    """The intraclass correlation in [0, 1] of voices in the same thread, shrunk toward PRIOR_CORRELATION: a day has few threads.
+def correlation(days: Sequence[Spread]) -> float:
+    """The intraclass correlation in [0, 1] of voices in the same thread over these days, shrunk toward PRIOR_CORRELATION.
 
-    By a one-way analysis of variance (Donner, Int. Stat. Rev. 54 (1986) 67): `within` and `between` are its sums of squares,
-    `alike` the mean size of a thread as it takes it (n0).
+    By a one-way analysis of variance within days (Donner, Int. Stat. Rev. 54 (1986) 67), so that moods of whole days are not in it.
+    Days in another order give the same, to the last bit.
     """
-    inner, outer = voices - threads, threads - 1
-    known = max(0.0, min(inner, outer))
-    spread = between / outer + (alike - 1) * within / inner if known else 0.0
-    found = min(1.0, max(0.0, (between / outer - within / inner) / spread)) if spread > 0 else 0.0
-    return (known * found + CORRELATION_DF * PRIOR_CORRELATION) / (known + CORRELATION_DF)
+    within_df, between_df, within_squares, between_squares, sizes = (math.fsum(sums) for sums in list(zip(*days, strict=True))[3:])
+    known = min(within_df, between_df)
+    if known <= 0 or within_squares + between_squares <= 0:
+        return PRIOR_CORRELATION
+    within, between = within_squares / within_df, between_squares / between_df
+    found = (between - within) / (between + (sizes / between_df - 1) * within)
+    return min(1.0, max(0.0, (known * found + CORRELATION_DF * PRIOR_CORRELATION) / (known + CORRELATION_DF)))
 
 
-def effective_voices(voices: int, squares: float, correlation: float) -> float:
-    """How many voices that know nothing of each other are as much evidence as `voices` in threads; from 1 to `voices`.
+def evidence(voices: int, total: float, crowding: float, correlation: float) -> tuple[float, float]:
+    """The variance of one voice, and how many voices that know nothing of each other are as much evidence as these; at most `voices`.
 
-    `squares` is the sum of the squares of the shares that threads hold of the voices (Kish, Survey Sampling, 1965, 5.4).
+    The latter by the design effect of clusters (Kish, Survey Sampling, 1965, section 5.4). `total` and `crowding` are as in Spread.
+    What all of a thread have in common shows less in `total` the fewer threads there are: its expectation is the variance times
+    `voices` less the design effect.
     """
-    return voices / max(1.0, 1 - correlation + correlation * voices * squares)
+    effect = max(1.0, 1 - correlation + correlation * voices * crowding)
+    free = max(0.5, voices - effect)
+    return voice_variance(total / free, free + 1), voices / effect
 
 
 def margin(variance: float, voices: float, confidence: float) -> float:

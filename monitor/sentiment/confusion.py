@@ -12,8 +12,14 @@ from monitor.scoring import Scorer as Settings
 
 FILE = "confusion.json"
 
+SURE = 0.65
+"""The probability from which a model is sure of its label. How sure it is says more than its label alone: on held-out posts shares
+told by both had standard errors lower by 9 and 16 %. More steps than these two gained no more than 5 % again."""
+
 Counts = dict[str, list[list[int]]]
-"""By language: a row for each label that readers give, a column for each that the model gives; negative, neutral, positive."""
+"""By language: a row for each label that readers give, two columns for each that the model gives, unsure and sure of it. Labels are in
+the order negative, neutral, positive. Files from before this have one column for each label.
+"""
 
 
 def counted(settings: Settings, model: str) -> list[Counts]:

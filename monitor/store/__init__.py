@@ -22,6 +22,7 @@ from monitor.store.runs import KEEP_RUNS, Runs, Standing
 from monitor.store.silences import Silences
 from monitor.store.spending import Spending
 from monitor.store.spoken import Speaking, Spoken
+from monitor.store.spreads import Spreads
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 from monitor.store.weeks import Weeks
@@ -32,7 +33,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Weeks, Speaking, Periods, Queries):
+class Store(
+    Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Queries
+):  # fmt: skip
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

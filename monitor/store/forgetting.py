@@ -26,7 +26,7 @@ PART = 2000
 WAIT_FOR_READING = dt.timedelta(days=7)
 """How long a post that is too old to keep still waits to be understood, so that an old archive can be imported."""
 
-_KEPT_WITH_SOURCE = {"posts", "daily_trends", "forgotten", "alerts", "alert_events", "alert_states"}
+_KEPT_WITH_SOURCE = {"posts", "daily_trends", "daily_spreads", "forgotten", "alerts", "alert_events", "alert_states"}
 """Tables with a column `source` whose rows stay when one is forgotten, or go another way; alerts keep their figures."""
 
 

@@ -1,4 +1,4 @@
-"""How often each rule cries wolf, how soon it hears the wolf, and whether 95 % intervals hold 95 %; the peers' rules beside ours.
+"""How often each rule cries wolf, and how soon it hears the wolf; the peers' rules beside ours.
 
 `pytest -m benchmark -o addopts= -s tests/benchmarks/alerts.py`. Simulated voices, seeded. A quiet series is not a smooth one:
 weekdays have more voices than weekends; some people speak every day and each has leanings; days and threads have moods of
@@ -12,7 +12,7 @@ import datetime as dt
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from statistics import fmean, median, stdev
 from typing import NamedTuple
@@ -26,10 +26,10 @@ from monitor.alert import State, advance, judge
 from monitor.conditions import FALSE_ALARMS, FALSE_ALARMS_CORRECTED
 from monitor.config import Rule
 from monitor.corrected import Counts, Pool, by_confusion, by_sample
-from monitor.records import DailyTrend
+from monitor.records import DailyTrend, Spread
 from monitor.rules.overtakes import difference
-from monitor.rules.statistics import correlation, effective_voices, margin, voice_variance
-from monitor.trend import COLUMNS, summarise
+from monitor.rules.statistics import correlation, evidence, margin
+from monitor.trend import COLUMNS, MEMORY, summarise
 from monitor.weeks import DAYS, as_row
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
@@ -97,9 +97,12 @@ class Posts(NamedTuple):
 
 def stream(seed: int, figure: Array, voices: float) -> Iterator[Day]:
     """A day for each expected figure in `figure`, with about `voices` people on a day."""
+    spreads: deque[Spread] = deque(maxlen=MEMORY)
     for index, posts in enumerate(posted(seed, figure, voices)):
         parts = (len(posts.value) * look // LOOKS for look in range(1, LOOKS + 1))
-        yield [row(index, posts.author[:n], posts.thread[:n], posts.value[:n]) for n in parts]
+        looks = [row(index, posts.author[:n], posts.thread[:n], posts.value[:n], spreads) for n in parts]
+        yield [look for look, _ in looks]
+        spreads.extend(spread for _, spread in looks[-1:] if spread)
 
 
 def posted(seed: int, figure: Array, voices: float) -> Iterator[Posts]:
@@ -121,11 +124,13 @@ def posted(seed: int, figure: Array, voices: float) -> Iterator[Posts]:
         yield Posts(author, thread, *read(draw, mood))
 
 
-def row(index: int, author: NDArray[np.int64], thread: NDArray[np.int64], value: Array) -> DailyTrend:
-    """What `trend` makes of these posts (privacy.min_authors 5); see `test_rows_are_those_of_trend`."""
+def row(
+    index: int, author: NDArray[np.int64], thread: NDArray[np.int64], value: Array, earlier: Iterable[Spread] = ()
+) -> tuple[DailyTrend, Spread | None]:
+    """What `trend` makes of these posts (privacy.min_authors 5) after such days; see `test_rows_are_those_of_trend`."""
     day, posts = FIRST + dt.timedelta(days=index), len(value)
     if not posts:
-        return DailyTrend(day, "t", "*", "m", 0, 0, 0, sufficient=False)
+        return DailyTrend(day, "t", "*", "m", 0, 0, 0, sufficient=False), None
     cells, at = np.unique(author * (posts + 1) + thread, return_inverse=True)
     written, said = np.bincount(at), np.bincount(at, value)
     who, of = np.unique(cells // (posts + 1), return_inverse=True)
@@ -133,20 +138,19 @@ def row(index: int, author: NDArray[np.int64], thread: NDArray[np.int64], value:
     voices = np.bincount(of, said) / np.bincount(of, written)
     count, threads = len(who), len(where)
     if count < 5:
-        return DailyTrend(day, "t", "*", "m", posts, count, threads, sufficient=False)
-    mean, variance = float(voices.mean()), voice_variance(float(voices.var(ddof=1)), count)
-    each, sizes = said / written, np.bincount(under)
+        return DailyTrend(day, "t", "*", "m", posts, count, threads, sufficient=False), None
+    mean, each, sizes = float(voices.mean()), said / written, np.bincount(under)
     sums = np.bincount(under, each)
     means = float((sums**2 / sizes).sum())
-    alike = (len(cells) - float((sizes**2).sum()) / len(cells)) / (threads - 1) if threads > 1 else len(cells)
-    alike_thinking = correlation(
-        len(cells), threads, max(0.0, float((each**2).sum()) - means), max(0.0, means - float(sums.sum()) ** 2 / len(cells)), alike
-    )
     shares = np.bincount(under, written / np.bincount(of, written)[of]) / count
-    effective = effective_voices(count, float((shares**2).sum()), alike_thinking)
+    within, between = max(0.0, float((each**2).sum()) - means), max(0.0, means - float(sums.sum()) ** 2 / len(cells))
+    larger = len(cells) - float((sizes**2).sum()) / len(cells)
+    total, crowding = float(((voices - mean) ** 2).sum()), float((shares**2).sum())
+    spread = Spread(count, total, crowding, len(cells) - threads, threads - 1, within, between, larger)
+    variance, effective = evidence(count, total, crowding, correlation([*earlier, spread]))
     reach = margin(variance, effective, 0.975)
     low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
-    return DailyTrend(day, "t", "*", "m", posts, count, threads, True, mean, low, high, 0.0, 0.0, 0.0, variance, effective)
+    return DailyTrend(day, "t", "*", "m", posts, count, threads, True, mean, low, high, 0.0, 0.0, 0.0, variance, effective), spread
 
 
 @cache
@@ -268,7 +272,7 @@ def test_rows_are_those_of_trend() -> None:
     author, thread, value = draw.integers(0, 30, 60), np.repeat(np.arange(20), 3), draw.uniform(-1, 1, 60)
     posts = [(FIRST.isoformat(), "t", "s", "m", str(a), str(t), "neutral", float(v)) for a, t, v in zip(author, thread, value, strict=True)]
     made = next(one for one in summarise(pd.DataFrame(posts, columns=list(COLUMNS)), 5) if one.source == "*")
-    ours = row(0, author, thread, value)
+    ours, _ = row(0, author, thread, value)
     assert (made.authors, made.threads, made.posts) == (ours.authors, ours.threads, ours.posts)
     for name in ("mean", "low", "high", "variance", "effective"):
         assert getattr(made, name) == pytest.approx(getattr(ours, name)), name
@@ -329,32 +333,6 @@ def test_drift() -> None:
     for one in ("shift", "drop"):
         days = [next((day + 1 for day in firings(RULES[one], each)), math.inf) for each in streams]
         print(f"\n{one}: {sum(day <= 30 for day in days) / TURNS:.0%} of drifts by 0.01 a day told within 30 days, median {median(days):g}")
-
-
-def test_coverage() -> None:
-    """Prints how often a day's 95 % interval holds that day's expected figure, with people and threads of several kinds."""
-    draw = np.random.default_rng(3)
-    kinds = {
-        "threads of 3, moods as above": (3, THREAD_MOOD, LEANING),
-        "threads of 3, no moods": (3, 0.0, 0.0),
-        "threads of 3, strong moods": (3, 0.25, 0.12),
-        "threads of 8, moods as above": (8, THREAD_MOOD, LEANING),
-        "threads of 8, strong moods": (8, 0.25, 0.12),
-    }
-    print("\nshare of days whose 95 % interval holds the true figure\n" + f"{'posts a day':32}" + "".join(f"{n:8}" for n in (8, 26, 130)))
-    for name, (size, mood, leaning) in kinds.items():
-        truth = float(scores(draw, draw.normal(0, math.hypot(mood, leaning), 400_000)).mean())
-        held = []
-        for posts in (8, 26, 130):
-            hits, days = 0, 3000
-            for _ in range(days):
-                author = np.minimum(draw.geometric(1 / 4, posts) + draw.integers(0, 8 * posts, posts), 8 * posts)
-                thread = np.repeat(np.arange(posts), draw.geometric(1 / size, posts))[:posts]
-                level = draw.normal(0, mood, posts)[thread] + draw.normal(0, leaning, 9 * posts)[author]
-                made = row(0, author, thread, scores(draw, level))
-                hits += made.mean is not None and made.low <= truth <= made.high  # type: ignore[operator]
-            held.append(hits / days)
-        print(f"{name:32}" + "".join(f"{share:8.1%}" for share in held))
 
 
 # ---- corrected figures ---------------------------------------------------------------------------------------------

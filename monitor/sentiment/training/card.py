@@ -11,14 +11,14 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from monitor.evaluate import Group, Report, evaluate
-from monitor.evaluate.rows import Row, opened, read
-from monitor.sentiment import Item, confusion
-from monitor.sentiment.onnx import LABELS, OnnxScorer
-from monitor.sentiment.training import data
+from monitor.evaluate.rows import opened
+from monitor.sentiment import Item
+from monitor.sentiment.onnx import OnnxScorer
+from monitor.sentiment.training import counts, data
 
 PUBLIC = {
     "NewsMTSC dev, rw": ("newsmtsc", "dev_rw"), "NewsMTSC dev, mt": ("newsmtsc", "dev_mt"),
@@ -29,15 +29,11 @@ _LICENCES = "NewsMTSC (MIT), SentFin (MIT), MAMS (Apache-2.0), Senti4SD (MIT), U
 
 def write(work: Path, public: Path | None, benchmark: Path | None, *, quick: bool, say: Callable[[str], None]) -> None:
     """Evaluate `work`/weights and its fp32 twin, and write report.json, weights/confusion.json and weights/MODEL_CARD.md."""
-    _, held = data.written()
-    texts = {"written posts, held out": list(_rows(held[:60] if quick else held))}
-    if benchmark:
-        with opened(benchmark) as lines:
-            texts = {"domain benchmark": list(_rows(lines))} | texts
+    texts = own = counts.held_out(benchmark, quick=quick)
     if public and not quick:
         for name, (folder, split) in PUBLIC.items():
             with opened(public / folder / f"{split}.jsonl.gz") as lines:
-                texts[name] = list(_rows(lines))
+                texts = texts | {name: counts.rows(lines)}
     scorers = {kind: OnnxScorer(work / folder, name=kind) for kind, folder in (("int8", "weights"), ("fp32", "fp32"))}
     reports = {
         kind: {name: evaluate(rows, scorer, exchange=kind == "int8") for name, rows in texts.items()} for kind, scorer in scorers.items()
@@ -47,24 +43,9 @@ def write(work: Path, public: Path | None, benchmark: Path | None, *, quick: boo
     rate = _rate(scorers["int8"], [row.text for rows in texts.values() for row in rows])
     found = {kind: {name: report.as_json() for name, report in of.items()} for kind, of in reports.items()}
     (work / "report.json").write_text(json.dumps({"texts_per_second": rate, **found}, indent=1), "utf-8")
-    counted = confusions(reports["int8"], scorers["int8"].name)
-    (work / "weights" / confusion.FILE).write_text(json.dumps(counted) + "\n", "utf-8")
+    counts.write(work / "weights", {name: reports["int8"][name] for name in own}, scorers["int8"].name)
     size = (work / "weights" / "model.onnx").stat().st_size / 1e6
     (work / "weights" / "MODEL_CARD.md").write_text(_card(reports, rate, size, trained_on_public=bool(public) and not quick), "utf-8")
-
-
-def confusions(reports: dict[str, Report], model: str) -> dict[str, object]:
-    """What confusion.json holds: on each set of held-out posts about AI teams, the counts by language; public data are about others."""
-    texts = {
-        name: {group.name: group.confusion for group in report.groups if group.by == "lang"}
-        for name, report in reports.items()
-        if name not in PUBLIC
-    }
-    return {"revision": model.rpartition("@")[2], "labels": LABELS, "texts": texts}
-
-
-def _rows(lines: Iterable[str]) -> list[Row]:
-    return [row for _, row in read(lines) if isinstance(row, Row)]
 
 
 def _rate(scorer: OnnxScorer, texts: list[str]) -> float:
