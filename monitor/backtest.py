@@ -168,7 +168,7 @@ def figures_as_known(said: Iterable[tuple[str, Sequence[Any]]], model: str, min_
     known = known[known["at"] <= known["now"]]
     # All versions at once, which are kept apart as models are: a call takes longer than its rows do.
     for row in suppressed(summarise(known.assign(model=known["now"].astype("category")), min_authors), min_authors):
-        yield dt.date.fromisoformat(row.model), replace(row, model=model)
+        yield dt.date.fromisoformat(row.model), row._replace(model=model)
 
 
 def volumes_as_known(posts: Iterable[tuple[str, str, str | None, str]], source: str, model: str) -> Iterator[tuple[dt.date, DailyTrend]]:

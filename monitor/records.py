@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["voice", "press", "import"]
 DateOrigin = Literal["site", "fetched"]
@@ -97,8 +97,7 @@ class Score:
         return "neutral"
 
 
-@dataclass(frozen=True, slots=True)
-class DailyTrend:
+class DailyTrend(NamedTuple):
     """What was said of one team on one UTC day in one source (`*` = all), by one model.
 
     `posts`, `authors` (voices) and `threads` are counts. Shares are of voices: each author counts once, by the mean of

@@ -20,7 +20,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import mul
+from operator import mul, sub
 from statistics import NormalDist
 
 from monitor import config
@@ -120,13 +120,11 @@ def _weights(days: Sequence[DailyTrend], means: Sequence[float]) -> list[float]:
     turn does not widen (von Neumann et al., Ann. Math. Statist. 12 (1941) 153), shrunk toward DAYS_SD squared.
     """
     voices = [day.effective or float(day.authors) for day in days]
-    freedom = [count - 1 if count > 1 else 0.0 for count in voices]
+    freedom = [count - 1 for count in voices]
     pooled = sum(map(mul, freedom, [day.variance or 0.0 for day in days])) / max(sum(freedom), 1.0)
     sampling = [pooled / count for count in voices]
-    steps = [
-        (later - earlier) * (later - earlier) - a - b
-        for earlier, later, a, b in zip(means[:-1], means[1:], sampling[:-1], sampling[1:], strict=True)
-    ]
-    found = max(0.0, sum(steps) / len(steps) / 2)
+    steps = list(map(sub, means[1:], means))
+    sampled = 2 * sum(sampling) - sampling[0] - sampling[-1]
+    found = max(0.0, (sum(map(mul, steps, steps)) - sampled) / len(steps) / 2)
     between = (len(steps) * found + DAYS_DF * DAYS_SD**2) / (len(steps) + DAYS_DF)
     return [1 / (between + one) for one in sampling]
