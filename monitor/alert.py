@@ -157,8 +157,10 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
     names = {key: state.name for key, state in stored.items()}
     steps += stopped.stopped(store, config, names, now=now) + stopped.unread(store, names, now=now)
     unread = _unread(store, config, series, states, rows, _stopped_since(stored, steps), now)
-    step = partial(_step, store, config, store.model)
-    for key, rule in series.items():
+    step_of = partial(_step, store, config, store.model)
+    taken: dict[Key, list[Step]] = {}
+    for key in sorted(series, key=lambda each: each[1:]):  # what rules sum up over a series is kept until the next series
+        rule = series[key]
         before = _Before(stored.get(key), states[key], healths.get(key, "ok"))
         open_day, days = open_days[key[2]], histories[key]
         waits = min((day for day in unread[key] if day < open_day and today - day <= inhibit.WAIT), default=None)
@@ -172,9 +174,10 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
             )
             log.exception("rule %s, team %s, source %s", *key)
             if before.health != "error":
-                steps.append(step(key, rule, before.state, "error", f"The rule fails ({type(error).__name__})."))
+                taken[key] = [step_of(key, rule, before.state, "error", f"The rule fails ({type(error).__name__}).")]
             continue
-        steps += _steps(step, key, rule, before, judged, unread[key], waits)
+        taken[key] = _steps(step_of, key, rule, before, judged, unread[key], waits)
+    steps += [step for key in series for step in taken.get(key, ())]
     steps = telling.addressed(store, config, steps, now=now)
     store.save_steps(steps, targets=[target.key for target in config.notify.targets], at=now)
     reminded = telling.remind(store, config, now=now)
@@ -315,7 +318,7 @@ class _Before(NamedTuple):
 
 
 def _steps(
-    step: Callable[..., Step], key: Key, rule: Rule, before: _Before, judged: Sequence[tuple[State, Event | None, Verdict]],
+    step_of: Callable[..., Step], key: Key, rule: Rule, before: _Before, judged: Sequence[tuple[State, Event | None, Verdict]],
     unread: Mapping[dt.date, str], waits: dt.date | None,
 ) -> list[Step]:  # fmt: skip
     """A step for each day that changed the series' stage or health, and one for the last if its state is another than is stored."""
@@ -332,10 +335,10 @@ def _steps(
         if event:
             event = (state.stage, *event[1:])
         if event or health != old_health or (number == len(judged) - 1 and new != stored):
-            steps.append(step(key, rule, new, health, verdict.reason, event, verdict))
+            steps.append(step_of(key, rule, new, health, verdict.reason, event, verdict))
         state = new
     if waits and health != "inhibited":
-        steps.append(step(key, rule, state, "inhibited", f"{waits} waits to be judged: {unread[waits]}."))
+        steps.append(step_of(key, rule, state, "inhibited", f"{waits} waits to be judged: {unread[waits]}."))
     return steps
 
 

@@ -8,6 +8,7 @@ server knows has a mail or none has. Passwords go over TLS unless the address sa
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
 import smtplib
@@ -72,7 +73,7 @@ def _chart(message: Message) -> bytes | None:
     team = message.facts["team"]
     from monitor import charts  # here, since Altair takes longer to load than a round without mail
 
-    days = [{**day._asdict(), "day": day.day.isoformat()} for day in message.trend]
+    days = [{**dataclasses.asdict(day), "day": day.day.isoformat()} for day in message.trend]
     alert = {"day": message.facts["began_on"], "team": team, "rule": message.facts["rule"]}
     try:
         return charts.png(charts.trend_chart(days, {team: message.subject}, f"Sentiment toward {message.subject}", [alert]))

@@ -11,6 +11,7 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitor.records import ALL, DailyTrend, from_text, to_text
@@ -197,8 +198,8 @@ def _row(
     variance = voice_variance(0.0 if math.isnan(sample) else sample, authors)
     effective = _effective(authors, threads, *clusters)
     reach = margin(variance, effective, 0.975)
-    return row._replace(
-        mean=mean, low=max(-1.0, mean - reach), high=min(1.0, mean + reach), negative_share=negative, neutral_share=neutral,
+    return replace(
+        row, mean=mean, low=max(-1.0, mean - reach), high=min(1.0, mean + reach), negative_share=negative, neutral_share=neutral,
         positive_share=positive, variance=variance, effective=effective,
     )  # fmt: skip
 

@@ -95,7 +95,9 @@ def test_posts_that_wait_for_the_model_hold_the_day(fresh_store: Store) -> None:
     config = watch({**DROP, "source": "forum"}, sources=[FORUM])
     say(fresh_store, {**calm(28), 28: -0.6})
     a_month(fresh_store)
-    rows = [row._replace(source="forum") for row in fresh_store.trends(model=MODEL)]
+    rows = [
+        DailyTrend(**{**{name: getattr(row, name) for name in row.__slots__}, "source": "forum"}) for row in fresh_store.trends(model=MODEL)
+    ]
     fresh_store.replace_trends({(row.day.isoformat(), "meta"): 1 for row in rows}, rows)
     posted(fresh_store, 28, 200)
     crawled(fresh_store, morning(29))
