@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -72,7 +73,7 @@ def advance(state: State, verdict: Verdict, day: dt.date, rule: Rule, *, complet
     """
     if state.checked_day is not None and day <= state.checked_day:
         return state, None
-    new = replace(state, checked_day=day) if complete else state
+    new = State(state.name, state.since, day, state.streak) if complete else state
     if verdict.outcome == "breach" and state.name != "firing":
         counted = state.streak if state.name == "pending" else 0
         streak = max(counted + 1, verdict.days)
@@ -117,14 +118,16 @@ def judge(state: State, days: Sequence[DailyTrend], rule: Rule, *, complete: boo
 def follow(
     state: State, days: Sequence[DailyTrend], rule: Rule, *, open_day: dt.date, unread: Mapping[dt.date, str] | None = None
 ) -> Iterator[tuple[State, Event | None, Verdict]]:
-    """What each day of `days` not yet checked does to `state`. Days from `open_day` on are not complete.
+    """What each of `days`, one after another, that is not yet checked does to `state`. Days from `open_day` on are not complete.
 
     Those in `unread` are days without data, for the reason that stands there.
     """
-    for index, day in enumerate(days):
+    checked = (state.checked_day - days[0].day).days + 1 if days and state.checked_day else 0
+    for index in range(max(0, checked), len(days)):
+        day = days[index]
         complete = day.day < open_day
-        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and whole_days_only(rule)):
-            continue
+        if not complete and whole_days_only(rule):
+            break
         if unread and day.day in unread:
             verdict = rules.no_data(day, rule, unread[day.day])
         else:
@@ -154,31 +157,37 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
     stored, healths = _stored(store)
     series = series_of(config)
     today = now.astimezone(dt.UTC).date()
-    open_days = {key: _open_day(config, key[2], now) for key in series}
+    open_days = {source: _open_day(config, source, now) for source in {key[2] for key in series}}
     states = {}
     for key, rule in series.items():
         state = stored.get(key) or State("normal", today, None)
-        states[key] = state if state.checked_day else replace(state, checked_day=open_days[key] - dt.timedelta(days=rule.for_ + 1))
+        states[key] = state if state.checked_day else replace(state, checked_day=open_days[key[2]] - dt.timedelta(days=rule.for_ + 1))
     histories, rows = _histories(store, series, states, today, config.privacy.min_authors)
     steps, failed = [] if keep_unwatched else _unwatched(stored, series, config, today), []
     names = {key: state.name for key, state in stored.items()}
     steps += stopped.stopped(store, config, names, now=now) + stopped.unread(store, names, now=now)
     unread = _unread(store, config, series, states, rows, _stopped_since(stored, steps), now)
-    for key, rule in series.items():
+    step_of = partial(_step, store, config, store.model)
+    taken: dict[Key, list[Step]] = {}
+    for key in sorted(series, key=lambda each: each[1:]):  # what rules sum up over a series is kept until the next series
+        rule = series[key]
         before = _Before(stored.get(key), states[key], healths.get(key, "ok"))
-        waits = min((day for day in unread[key] if day < open_days[key] and today - day <= inhibit.WAIT), default=None)
-        days = [day for day in histories[key] if waits is None or day.day < waits]
+        open_day, days = open_days[key[2]], histories[key]
+        waits = min((day for day in unread[key] if day < open_day and today - day <= inhibit.WAIT), default=None)
+        if waits:
+            days = [day for day in days if day.day < waits]
         try:
-            judged = list(follow(states[key], days, rule, open_day=open_days[key], unread=unread[key]))
+            judged = list(follow(states[key], days, rule, open_day=open_day, unread=unread[key]))
         except Exception as error:  # one rule that fails must not take the others with it
             failed.append(
                 f"the rule {key[0]} could not be checked on {key[1]} in {key[2]} ({type(error).__name__}: {error}); the others were"
             )
             log.exception("rule %s, team %s, source %s", *key)
             if before.health != "error":
-                steps.append(_step(store, config, key, rule, before.state, "error", f"The rule fails ({type(error).__name__})."))
+                taken[key] = [step_of(key, rule, before.state, "error", f"The rule fails ({type(error).__name__}).")]
             continue
-        steps += _steps(store, config, key, rule, before, judged, unread[key], waits)
+        taken[key] = _steps(step_of, key, rule, before, judged, unread[key], waits)
+    steps += [step for key in series for step in taken.get(key, ())]
     steps = telling.addressed(store, config, steps, now=now)
     store.save_steps(steps, targets=[target.key for target in config.notify.targets], at=now)
     reminded = telling.remind(store, config, now=now)
@@ -286,27 +295,33 @@ def _histories(
     rows = suppressed(store.trends(model=model, since=since), min_authors) if series else []
     for source in sorted({key[2] for key in series if key[1] == ALL}):
         rows += store.volumes(source, model, since)
-    spoken = {(row.team, row.source, row.day): row for row in rows}
     corrected = any(rule.figure == "corrected" for rule in series.values())
-    weeks = {(row.team, row.source, row.day): row for row in store.corrected_weeks(model, since, today)} if corrected else {}
-    starts: dict[tuple[bool, str], dt.date] = {}
+    said: dict[tuple[str, str, Figure], dict[dt.date, DailyTrend]] = defaultdict(dict)
     for row in rows:
-        kind = (row.team == ALL, row.source)
-        starts[kind] = min(row.day, starts.get(kind, row.day))
+        said[row.team, row.source, "raw"][row.day] = row
+    starts: dict[tuple[bool, str], dt.date] = {}
+    for (team, source, _), known in said.items():
+        kind = (team == ALL, source)
+        starts[kind] = min(starts.get(kind, today), min(known))
+    for week in store.corrected_weeks(model, since, today) if corrected else ():
+        said[week.team, week.source, "corrected"][week.day] = week
+    calendar = [since + dt.timedelta(days=n) for n in range((today - since).days + 1)]
 
     @cache  # rules of one series share its days
-    def days(team: str, source: str, start: dt.date, figure: Figure) -> list[DailyTrend]:
-        these = (start + dt.timedelta(days=n) for n in range((today - start).days + 1))
-        known: Mapping[tuple[str, str, dt.date], DailyTrend] = weeks if figure == "corrected" else spoken
-        return [known.get((team, source, day)) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in these]
+    def whole(team: str, source: str, figure: Figure) -> list[DailyTrend]:
+        known = said.get((team, source, figure), {})
+        return [known.get(day) or DailyTrend(day, team, source, model, 0, 0, 0, False) for day in calendar]
+
+    @cache
+    def days(team: str, against: str | None, source: str, figure: Figure, start: int) -> list[DailyTrend]:
+        these = whole(team, source, figure)[start:]
+        return [difference(*pair) for pair in zip(these, whole(against, source, figure)[start:], strict=True)] if against else these
 
     found = {}
     for key, rule in series.items():
         _, team, source = key
         start = max(first[key], starts.get((team == ALL, source), today + dt.timedelta(days=1)))
-        found[key] = days(team, source, start, rule.figure)
-        if rule.against:
-            found[key] = [difference(*pair) for pair in zip(found[key], days(rule.against, source, start, rule.figure), strict=True)]
+        found[key] = days(team, rule.against, source, rule.figure, (start - since).days)
     return found, rows
 
 
@@ -319,7 +334,7 @@ class _Before(NamedTuple):
 
 
 def _steps(
-    store: Store, config: Config, key: Key, rule: Rule, before: _Before, judged: Sequence[tuple[State, Event | None, Verdict]],
+    step_of: Callable[..., Step], key: Key, rule: Rule, before: _Before, judged: Sequence[tuple[State, Event | None, Verdict]],
     unread: Mapping[dt.date, str], waits: dt.date | None,
 ) -> list[Step]:  # fmt: skip
     """A step for each day that changed the series' stage or health, and one for the last if its state is another than is stored."""
@@ -336,10 +351,10 @@ def _steps(
         if event:
             event = (state.stage, *event[1:])
         if event or health != old_health or (number == len(judged) - 1 and new != stored):
-            steps.append(_step(store, config, key, rule, new, health, verdict.reason, event, verdict))
+            steps.append(step_of(key, rule, new, health, verdict.reason, event, verdict))
         state = new
     if waits and health != "inhibited":
-        steps.append(_step(store, config, key, rule, state, "inhibited", f"{waits} waits to be judged: {unread[waits]}."))
+        steps.append(step_of(key, rule, state, "inhibited", f"{waits} waits to be judged: {unread[waits]}."))
     return steps
 
 
@@ -350,20 +365,20 @@ def _recovery(new: State, verdict: Verdict, rule: Rule) -> str:
 
 
 def _step(
-    store: Store, config: Config, key: Key, rule: Rule, state: State, health: Health, health_reason: str,
+    store: Store, config: Config, model: str, key: Key, rule: Rule, state: State, health: Health, health_reason: str,
     event: Event | None = None, verdict: Verdict | None = None,
 ) -> Step:  # fmt: skip
     """The row to be stored, with the figures and the posts of an alert that begins, and what moved it."""
     step = Step(
-        key[0], rule.type, key[1], key[2], store.model, state.stage, state.since, state.checked_day, state.streak, event,
+        key[0], rule.type, key[1], key[2], model, state.stage, state.since, state.checked_day, state.streak, event,
         health=health, health_reason=health_reason, severity=rule.severity,
     )  # fmt: skip
     if event is None or verdict is None or not step.begins:
         return step
     figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
     since = state.since - dt.timedelta(days=_WEEK - 1) if rule.figure == "corrected" else state.since
-    posts = store.evidence(key[1], key[2], store.model, since, event[2])
-    said = store.spoken(key[1], store.model, since - dt.timedelta(days=rule.baseline_days), event[2])
+    posts = store.evidence(key[1], key[2], model, since, event[2])
+    said = store.spoken(key[1], model, since - dt.timedelta(days=rule.baseline_days), event[2])
     found = explain.explain(said, partial(store.wordings, key[1]), since=since, min_authors=config.privacy.min_authors, source=key[2])
     kind = rule.type if rule.type != "shift" else "drop" if rule.direction == "down" else "rise"
     chosen = explain.representative(posts, kind, config.notify.link_posts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.alert import Event, Key, State, advance, begins, judge, series_of, settling
+from monitor.conditions import Figure
 from monitor.config import Config, Rule
 from monitor.errors import InputError
 from monitor.privacy import suppressed
@@ -116,17 +117,20 @@ def backtest(
     for (team_id, source), days in (*rounds.items(), *weeks.items()):
         kind = (team_id == ALL, source)
         starts[kind] = min(starts.get(kind, dt.date.max), *(row.day for rows in days.values() for row in rows))
-    followed: list[Followed] = []
+    same_days: dict[tuple[str, str, str | None, Figure], dict[Key, Rule]] = defaultdict(dict)
     for key, rule in series.items():
-        of = weeks if rule.figure == "corrected" else rounds
-        known: Rounds = of.get(key[1:], {})
-        if rule.against:
-            known = against(known, of.get((rule.against, key[2]), {}))
-        begin = max(earliest, starts.get((key[1] == ALL, key[2]), dt.date.max))
-        followed.append(follow_to_end(key, rule, known, begin, first, last, wait))
+        same_days[key[1], key[2], rule.against, rule.figure][key] = rule
+    followed: dict[Key, Followed] = {}
+    for (team_id, source, other, figure), watching in same_days.items():
+        of = weeks if figure == "corrected" else rounds
+        known: Rounds = of.get((team_id, source), {})
+        if other:
+            known = against(known, of.get((other, source), {}))
+        begin = max(earliest, starts.get((team_id == ALL, source), dt.date.max))
+        followed.update((one.key, one) for one in follow_to_end(watching, known, begin, first, last, wait))
         if progress:
             progress(len(followed), len(series))
-    return _told(followed, first, last, warn_before, (*CAVEATS, WEEKS_CAVEAT) if corrected else CAVEATS)
+    return _told([followed[key] for key in series], first, last, warn_before, (*CAVEATS, WEEKS_CAVEAT) if corrected else CAVEATS)
 
 
 def _trying(config: Config, rules: Collection[str]) -> Config:
@@ -229,31 +233,56 @@ def _nobody(row: DailyTrend) -> DailyTrend:
 # ---- what came of it ------------------------------------------------------------------------------------------------
 
 
-def follow_to_end(key: Key, rule: Rule, known: Rounds, begin: dt.date, first: dt.date, last: dt.date, wait: dt.timedelta) -> Followed:
-    """Judge the days `first`..`last` of a series one after another, each by the rounds up to it; its days begin on `begin`."""
-    _, team, source = key
+def follow_to_end(
+    watching: Mapping[Key, Rule], known: Rounds, begin: dt.date, first: dt.date, last: dt.date, wait: dt.timedelta
+) -> list[Followed]:
+    """Judge the days `first`..`last` one after another, each by the rounds up to it, by all rules that watch the same days.
+
+    The days known begin on `begin`. A day is judged by one rule after another, since these share what they sum up over the days before.
+    """
+    _, team, source = next(iter(watching))
     history = [DailyTrend(begin + dt.timedelta(days=n), team, source, "", 0, 0, 0, False) for n in range((last - begin).days + 1)]
-    state = State("normal", first, first - dt.timedelta(days=1))
-    judged = firing = 0
-    fired: list[Fired] = []
+    courses = [_Course(key, rule, State("normal", first, first - dt.timedelta(days=1))) for key, rule in watching.items()]
     for n, day in enumerate([row.day for row in history]):
         for row in known.get(day, ()):
             history[(row.day - begin).days] = row
         if day < first:
             continue
-        start = max(0, (begins(state, rule, day) - begin).days)
-        verdict = judge(state, history[start : n + 1], rule, complete=True)
-        state, event = advance(state, verdict, day, rule, complete=True)
-        judged += verdict.outcome != "no data"
-        lasting = bool(fired) and fired[-1].ended is None
+        for course in courses:
+            start = max(0, (begins(course.state, course.rule, day) - begin).days)
+            course.judge(history[start : n + 1], wait)
+    return [course.followed(max(begin, first), last) for course in courses]
+
+
+@dataclass(slots=True)
+class _Course:
+    """A series so far, as `Followed` tells it in the end."""
+
+    key: Key
+    rule: Rule
+    state: State
+    judged: int = 0
+    firing: int = 0
+    fired: list[Fired] = field(default_factory=list)
+
+    def judge(self, days: Sequence[DailyTrend], wait: dt.timedelta) -> None:
+        """What the last of `days` does, which is the next day."""
+        day = days[-1].day
+        verdict = judge(self.state, days, self.rule, complete=True)
+        self.state, event = advance(self.state, verdict, day, self.rule, complete=True)
+        self.judged += verdict.outcome != "no data"
+        lasting = bool(self.fired) and self.fired[-1].ended is None
         if event and event[1] == "firing" and not lasting:
-            fired.append(_fired(key, rule, event, verdict, wait))
+            self.fired.append(_fired(self.key, self.rule, event, verdict, wait))
         elif event and event[1] == "resolved" and lasting:
-            fired[-1] = replace(fired[-1], ended=day, days=(day - fired[-1].day).days)
-        firing += bool(fired) and fired[-1].ended is None
-    if fired and fired[-1].ended is None:
-        fired[-1] = replace(fired[-1], days=(last - fired[-1].day).days + 1)
-    return Followed(key, max(0, (last - max(begin, first)).days + 1), judged, firing, fired)
+            self.fired[-1] = replace(self.fired[-1], ended=day, days=(day - self.fired[-1].day).days)
+        self.firing += bool(self.fired) and self.fired[-1].ended is None
+
+    def followed(self, begin: dt.date, last: dt.date) -> Followed:
+        """The whole of it, once the days `begin`..`last` are judged."""
+        if self.fired and self.fired[-1].ended is None:
+            self.fired[-1] = replace(self.fired[-1], days=(last - self.fired[-1].day).days + 1)
+        return Followed(self.key, max(0, (last - begin).days + 1), self.judged, self.firing, self.fired)
 
 
 def _fired(key: Key, rule: Rule, event: Event, verdict: Verdict, wait: dt.timedelta) -> Fired:

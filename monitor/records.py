@@ -97,7 +97,7 @@ class Score:
         return "neutral"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen it takes five times as long to make, and a round of `alert` makes tens of thousands
 class DailyTrend:
     """What was said of one team on one UTC day in one source (`*` = all), by one model.
 
@@ -125,7 +125,7 @@ class DailyTrend:
     effective: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CorrectedWeek(DailyTrend):
     """The seven UTC days up to `day`, all sources, with the model's errors taken out, as a rule meets them in place of a day.
 

@@ -11,6 +11,7 @@ import datetime as dt
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple, Protocol, cast
 
 from monitor import config
@@ -64,7 +65,12 @@ class Voices(NamedTuple):
 
 def check(history: Sequence[DailyTrend], rule: config.Rule, *, began: dt.date | None = None) -> Verdict:
     """Let the rule of this type judge the last day of `history`, which is not empty (see `Rule.check`)."""
-    return cast(Rule, importlib.import_module(f"monitor.rules.{rule.type}")).check(history, rule, began)
+    return _rule(rule.type).check(history, rule, began)
+
+
+@cache
+def _rule(name: str) -> Rule:
+    return cast(Rule, importlib.import_module(f"monitor.rules.{name}"))
 
 
 def baseline(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None, *, judged: int = 1) -> list[DailyTrend]:

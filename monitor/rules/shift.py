@@ -19,9 +19,11 @@ import datetime as dt
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
-from operator import mul
+from operator import mul, sub
 from statistics import NormalDist
+from typing import NamedTuple
 
 from monitor import config
 from monitor.records import DailyTrend
@@ -43,18 +45,12 @@ def check(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | Non
     """Judge the last day of `history` against the days before the likeliest turn, or before `began`."""
     day = history[-1]
     first = (began or day.day) - dt.timedelta(days=rule.baseline_days + (0 if began else REACH))
-    window = history[max(0, (first - history[0].day).days) :]
-    places = [place for place, past in enumerate(window) if past.sufficient]
-    spoken = [window[place] for place in places]
-    known = sum(past.day < began for past in spoken) if began else len(spoken) - 1
     if not day.sufficient:
         return no_data(day, rule, f"{day.authors} voices are too few for a figure")
+    places, spoken, weight, total = _sums(_Window(history[max(0, (first - history[0].day).days) :]))
+    known = sum(past.day < began for past in spoken) if began else len(spoken) - 1
     if known < LEAST:
         return no_data(day, rule, f"{known} days before it have enough voices, of which the rule needs {LEAST}")
-    means = [past.mean or 0.0 for past in spoken]
-    weights = _weights(spoken, means)
-    weight = [0.0, *accumulate(weights)]
-    total = [0.0, *accumulate(map(mul, weights, means))]
     sign = 1.0 if rule.direction == "down" else -1.0
     if began:
         split, start = max(known, len(spoken) - WEEK), 0
@@ -113,20 +109,43 @@ def _likeliest(
     return found
 
 
-def _weights(days: Sequence[DailyTrend], means: Sequence[float]) -> list[float]:
-    """One over the variance of each day's mean: that of its voices, pooled over all days, and that from day to day.
+class _Window(tuple[DailyTrend, ...]):
+    """Consecutive days of a series. Hashed by the last, since hashing all takes as long as summing up; `==` looks at each."""
 
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        last = self[-1]
+        return hash((last.day, last.team, last.source))
+
+
+class _Sums(NamedTuple):
+    """The days of a window that have voices: where each lies, and the sums of weights, and of means by weight, up to each."""
+
+    places: list[int]
+    days: list[DailyTrend]
+    weight: list[float]
+    total: list[float]
+
+
+@lru_cache(maxsize=16)  # the rules of a series look at the same days one after another
+def _sums(window: _Window) -> _Sums:
+    """What all rules sum up over a window of consecutive days. The first sums are 0, the last those of all days.
+
+    A weight is one over the variance of a day's mean: that of its voices, pooled over all days, and that from day to day.
     Pooled, since a day of five voices that agree would weigh most. The second by differences of neighbours, which a lasting
     turn does not widen (von Neumann et al., Ann. Math. Statist. 12 (1941) 153), shrunk toward DAYS_SD squared.
     """
+    places = [place for place, day in enumerate(window) if day.sufficient]
+    days = [window[place] for place in places]
+    means = [day.mean or 0.0 for day in days]
     voices = [day.effective or float(day.authors) for day in days]
-    freedom = [count - 1 if count > 1 else 0.0 for count in voices]
+    freedom = [count - 1 for count in voices]
     pooled = sum(map(mul, freedom, [day.variance or 0.0 for day in days])) / max(sum(freedom), 1.0)
     sampling = [pooled / count for count in voices]
-    steps = [
-        (later - earlier) * (later - earlier) - a - b
-        for earlier, later, a, b in zip(means[:-1], means[1:], sampling[:-1], sampling[1:], strict=True)
-    ]
-    found = max(0.0, sum(steps) / len(steps) / 2)
+    steps = list(map(sub, means[1:], means))
+    sampled = sum(sampling[:-1]) + sum(sampling[1:])
+    found = max(0.0, (sum(map(mul, steps, steps)) - sampled) / max(len(steps), 1) / 2)
     between = (len(steps) * found + DAYS_DF * DAYS_SD**2) / (len(steps) + DAYS_DF)
-    return [1 / (between + one) for one in sampling]
+    weights = [1 / (between + one) for one in sampling]
+    return _Sums(places, days, [0.0, *accumulate(weights)], [0.0, *accumulate(map(mul, weights, means))])

@@ -81,16 +81,18 @@ class Trends(Connection):
             )
 
     def trends(self, *, team: str | None = None, source: str | None = None, model: str, since: dt.date | None = None) -> list[DailyTrend]:
-        """Stored daily trends by team, source and day. Days without a post have no row."""
-        rows = self.rows(
-            f"""SELECT {_TREND_COLUMNS} FROM daily_trends WHERE model = ? AND (? IS NULL OR team = ?) AND (? IS NULL OR source = ?)
-                AND day >= ? ORDER BY team, source, day""",
-            (model, team, team, source, source, since.isoformat() if since else ""),
-        )
-        return [
-            DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, bool(sufficient), *figures)
-            for day, team, source, model, posts, authors, threads, sufficient, *figures in rows
-        ]
+        """Stored daily trends by day, team and source. Days without a post have no row."""
+        wanted = {"model = ?": model, "team = ?": team, "source = ?": source, "day >= ?": since.isoformat() if since else None}
+        wanted = {condition: value for condition, value in wanted.items() if value is not None}
+        with self._errors():
+            # One row after another, since a round of `alert` reads tens of thousands.
+            rows = self.connection.execute(
+                f"SELECT {_TREND_COLUMNS} FROM daily_trends WHERE {' AND '.join(wanted)} ORDER BY day, team, source", list(wanted.values())
+            )
+            return [
+                DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, bool(sufficient), *figures)
+                for day, team, source, model, posts, authors, threads, sufficient, *figures in rows
+            ]
 
     def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
         """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None.
