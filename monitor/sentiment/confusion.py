@@ -14,7 +14,7 @@ FILE = "confusion.json"
 
 SURE = 0.65
 """The probability from which a model is sure of its label. How sure it is says more than its label alone: on held-out posts shares
-told by both had standard errors lower by 9 and 16 %. More steps than these two gained no more than 5 % again."""
+told by both had standard errors lower by 9 and 16 %. More steps than these two gained at most 6 % again."""
 
 Counts = dict[str, list[list[int]]]
 """By language: a row for each label that readers give, two columns for each that the model gives, unsure and sure of it. Labels are in
