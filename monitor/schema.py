@@ -375,7 +375,8 @@ _DIGESTS = (
 )
 
 _WEEKS_OF_DAY = """INSERT INTO dirty_weeks SELECT date(new.day, '+' || value || ' days'), new.team, 1
-        FROM json_each('[0,1,2,3,4,5,6]') WHERE true ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+        FROM json_each('[0,1,2,3,4,5,6]') WHERE date(new.day, '+' || value || ' days') IS NOT NULL
+        ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
 
 _CORRECTED_WEEKS = (
     """CREATE TABLE corrected_weeks (
