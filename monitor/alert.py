@@ -302,7 +302,7 @@ def _histories(
     starts: dict[tuple[bool, str], dt.date] = {}
     for (team, source, _), known in said.items():
         kind = (team == ALL, source)
-        starts[kind] = min(starts.get(kind, today), min(known))
+        starts[kind] = min(starts.get(kind, dt.date.max), min(known))
     for week in store.corrected_weeks(model, since, today) if corrected else ():
         said[week.team, week.source, "corrected"][week.day] = week
     calendar = [since + dt.timedelta(days=n) for n in range((today - since).days + 1)]

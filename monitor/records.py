@@ -105,6 +105,7 @@ class DailyTrend:
     his posts of the day. `mean` is in [-1, 1] and `low`..`high` its 95 % interval. All figures but the counts are None
     when `authors` is below the configured minimum: `sufficient` is then False. `variance` is that of one voice, `effective` the
     number of independent voices that are as much evidence: those of one thread have something in common.
+    Nobody changes one: rules keep sums over days (monitor/rules/shift.py).
     """
 
     day: dt.date

@@ -116,6 +116,16 @@ def test_a_fall_is_told_once(fresh_store: Store) -> None:
     assert [tuple(one) for one in fresh_store.rows("SELECT target, state FROM deliveries")] == [("console", "due")]
 
 
+def test_alerts_come_in_the_order_of_the_rules(fresh_store: Store) -> None:
+    """Of several that begin in one round the first rule's are told first, team by team, in the order of config.yaml."""
+    config = watch({"id": "slow", "type": "shift", "for": 1}, {**DROP, "id": "at-once"}, teams=("openai", "meta"))
+    for team in ("meta", "openai"):
+        say(fresh_store, {**calm(28), 28: -0.6}, team)
+    alert(fresh_store, config, now=morning(29))
+    rows = fresh_store.rows("""SELECT rule, team FROM alert_events WHERE "after" = 'firing' ORDER BY id""")
+    assert [tuple(row) for row in rows] == [(rule, team) for rule in ("slow", "at-once") for team in ("openai", "meta")]
+
+
 def test_it_waits_for_as_many_days_as_the_rule_says(fresh_store: Store) -> None:
     """With `for: 3` two bad days are pending and untold; a good one makes it normal again; three in a row fire."""
     config = watch({**DROP, "for": 3})

@@ -87,6 +87,22 @@ def test_it_tells_what_the_days_told(fresh_store: Store) -> None:
     assert found == [(rule, day, ended, reason.partition(" The same turn")[0]) for rule, day, ended, reason in lived]
 
 
+def test_rules_together_tell_what_each_tells_alone(fresh_store: Store) -> None:
+    """Rules that watch the same days, and are judged on them in turn, fire on the days on which each fires by itself."""
+    rules = [LOW, {"id": "slow", "type": "shift"}, {"id": "up", "type": "shift", "direction": "up", "recover_for": 1}]
+    for n in range(30):
+        say(fresh_store, n, -0.6 if 14 <= n < 20 else 0.7 if n > 24 else 0.1)
+    config = watch(*rules)
+    told = replayed(fresh_store, config, 30)
+    alone = [backtest(fresh_store, config, now=at(30, 6), rules=[str(rule["id"])]) for rule in rules]
+    assert told["rules"] == [row for one in alone for row in one["rules"]] and {row["rule"] for row in told["alerts"]} == {
+        "low",
+        "slow",
+        "up",
+    }
+    assert sorted(fired(told)) == sorted(row for one in alone for row in fired(one))
+
+
 def test_a_post_counts_from_when_it_was_fetched(fresh_store: Store) -> None:
     """A bad day whose posts all came three days later made no alert that morning, though its figure is bad now."""
     crawled(fresh_store)

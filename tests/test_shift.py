@@ -69,6 +69,17 @@ def test_it_finds_the_turn_that_its_definition_names(means: list[float | None], 
     assert (verdict.outcome == "breach") == (certain > NormalDist().inv_cdf(rule.confidence) and fall >= rule.threshold)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 58), st.floats(-1, 1))
+def test_what_rules_share_is_of_these_very_days(changed: int, mean: float) -> None:
+    """A history that differs from the one judged just before on a single day, whichever, is judged by its own days."""
+    history = [a_day(n, 0.3 if n % 5 else 0.2) for n in range(60)]
+    late = [a_day(changed, mean) if n == changed else one for n, one in enumerate(history)]
+    for days in (history, late, history):
+        verdict, found = shift.check(days, Rule(id="x", type="shift"), None), likeliest(days, Rule(id="x", type="shift"))
+        assert found and (verdict.before or 0) - (verdict.value or 0) == pytest.approx(found[1], abs=1e-9)
+
+
 def test_days_too_far_apart_for_any_baseline_are_no_data() -> None:
     """Ten days long ago and one now are no baseline of four weeks: the rule says so in place of failing."""
     history = [a_day(n, 0.1 if n < 10 or n == 60 else None) for n in range(61)]
