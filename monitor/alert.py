@@ -123,7 +123,7 @@ def follow(
     """
     for index, day in enumerate(days):
         complete = day.day < open_day
-        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and whole_days_only(rule)):
+        if (state.checked_day is not None and day.day <= state.checked_day) or (not complete and _whole_days_only(rule)):
             continue
         if unread and day.day in unread:
             verdict = rules.no_data(day, rule, unread[day.day])
@@ -133,7 +133,7 @@ def follow(
         yield state, event, verdict
 
 
-def whole_days_only(rule: Rule) -> bool:
+def _whole_days_only(rule: Rule) -> bool:
     """Whether a rule waits for a day's end: its condition holds on the morning of every day, or is on seven whole days."""
     return rule.type == "silence" or rule.figure == "corrected"
 
