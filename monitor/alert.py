@@ -126,7 +126,7 @@ def follow(
     for index in range(max(0, checked), len(days)):
         day = days[index]
         complete = day.day < open_day
-        if not complete and whole_days_only(rule):
+        if not complete and _whole_days_only(rule):
             break
         if unread and day.day in unread:
             verdict = rules.no_data(day, rule, unread[day.day])
@@ -136,7 +136,7 @@ def follow(
         yield state, event, verdict
 
 
-def whole_days_only(rule: Rule) -> bool:
+def _whole_days_only(rule: Rule) -> bool:
     """Whether a rule waits for a day's end: its condition holds on the morning of every day, or is on seven whole days."""
     return rule.type == "silence" or rule.figure == "corrected"
 

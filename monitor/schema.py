@@ -1,8 +1,8 @@
 """The database's shape, as migrations that are only ever appended. What tables and columns mean stands in monitor/glossary.py.
 
 A database is brought up to date when it is opened; one from a newer version is refused and left as it is. Tables may
-gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage`, `v_corrections` and `v_reviews` keep the
-columns that they have, so queries written against them go on working.
+gain columns; the views `v_daily`, `v_posts`, `v_alerts`, `v_coverage`, `v_corrections`, `v_reviews` and
+`v_corrected_weeks` keep the columns that they have, so queries written against them go on working.
 """
 
 from __future__ import annotations

@@ -158,9 +158,9 @@ def test_what_a_corrected_rule_cannot_be_is_a_sentence(more: dict[str, object], 
 @pytest.mark.parametrize("kind", list(FALSE_ALARMS_CORRECTED))
 def test_a_budget_sets_the_confidence_of_corrected_rules_too(kind: str) -> None:
     """By what was measured of them, and not of the raw figure."""
-    strict, loose = (rule(kind, budget=f"{often} per year", confidence=None) for often in (0.3, 0.6))
+    strict, loose = (rule(kind, budget=f"{often} per year", confidence=None) for often in (0.2, 0.35))
     assert strict.confidence > loose.confidence
-    assert false_alarms(strict) == pytest.approx(0.3, rel=0.02)
+    assert false_alarms(strict) == pytest.approx(0.2, rel=0.02)
 
 
 # ---- rounds and replays --------------------------------------------------------------------------------------------

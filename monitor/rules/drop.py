@@ -7,6 +7,11 @@ one-sided bound of that difference (at `confidence`) is above zero. Clear: lower
 False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
 tests/benchmarks/alerts.py: 0.13, 0.43 and 0.03 with `for` 2 and `confidence` 0.95; 0.05, 0.22 and 0.02 with 0.97. It
 compares one day at a time: of lasting falls by 0.25 at 20 voices a day it tells fewer than half, where `shift` tells all.
+
+With `figure: corrected` it compares a week with weeks before it (weekly.py). Of ten series-years each, false alarms a year by a sample of
+20 posts a day: 0.8, 0.8 and 0.6 with `confidence` 0.98; 0.0, 0.0 and 0.2 with 0.999; by the confusion 0.3, 0.7 and 0.1 with 0.95, none with
+0.99. Of lasting falls of the daily figure by 0.25 and 0.5 at 20 voices a day it tells all, by a sample after 5 and 3 days (medians; with
+0.985), by the confusion after 6.5 and 3.5 (with 0.95).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Each day ends a week, and two of these share days unless seven lie between them:
 14, 21, ... days before it (before the breach began, while one goes on), by the same method, since one method is not as far off
 as the other. How sure a figure is says its stored interval. Without a sample that holds what the confusion leaves
 open, which is much the same for every week and so mostly cancels in their difference; it is counted in full in both, and
-is not thought to shrink in a mean over weeks: such a rule is rather late than wrong.
+is not thought to shrink in a mean over weeks: such a rule is rather late than wrong. Readers of samples, people or models, are taken
+to read alike.
 """
 
 from __future__ import annotations

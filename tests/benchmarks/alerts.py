@@ -4,6 +4,7 @@
 weekdays have more voices than weekends; some people speak every day and each has leanings; days and threads have moods of
 their own; one of two sources is missing now and then; the model is right seven times in ten. Levels and falls are those
 of the daily figure, which the model's errors have already shrunk. Every day is looked at LOOKS times while it goes on.
+Rules on corrected figures have a section of their own (`-k of_corrected`; QUICK=1 for a look).
 """
 
 from __future__ import annotations
