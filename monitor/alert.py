@@ -27,7 +27,7 @@ from monitor.config import Config, Rule
 from monitor.errors import MonitorError
 from monitor.privacy import suppressed
 from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED, AlertState, DailyTrend, Health
-from monitor.rules import Verdict, shift
+from monitor.rules import Verdict, shift, weekly
 from monitor.rules.overtakes import difference
 from monitor.store import Step, Store
 
@@ -43,7 +43,6 @@ OPEN_DAY_LOOKS = 10
 """How many independent looks the many looks at a day that goes on are worth, and a margin."""
 
 _BREACHED = ("pending", "firing")
-_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def _whole_days_only(rule: Rule) -> bool:
 
 def _rests_on(rule: Rule) -> int:
     """How many days up to the one judged a verdict of the rule rests on."""
-    return rule.for_ if rule.type == "silence" else _WEEK if rule.figure == "corrected" else 1
+    return rule.for_ if rule.type == "silence" else weekly.WEEK.days if rule.figure == "corrected" else 1
 
 
 def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: bool = False) -> list[str]:
@@ -376,7 +375,7 @@ def _step(
     if event is None or verdict is None or not step.begins:
         return step
     figures = {name: getattr(verdict, name) for name in ("value", "before", "threshold", "low", "high", "authors", "posts")}
-    since = state.since - dt.timedelta(days=_WEEK - 1) if rule.figure == "corrected" else state.since
+    since = state.since - weekly.WEEK + dt.timedelta(days=1) if rule.figure == "corrected" else state.since
     posts = store.evidence(key[1], key[2], model, since, event[2])
     said = store.spoken(key[1], model, since - dt.timedelta(days=rule.baseline_days), event[2])
     found = explain.explain(said, partial(store.wordings, key[1]), since=since, min_authors=config.privacy.min_authors, source=key[2])

@@ -59,8 +59,8 @@ FALSE_ALARMS_CORRECTED: dict[RuleType, tuple[tuple[float, float], ...]] = {
     "rise": ((0.95, 3.5), (0.98, 1.4), (0.99, 0.6), (0.999, 0.1)),
     "overtakes": ((0.8, 2.3), (0.9, 0.9), (0.95, 0.2)),
 }
-"""The same with `figure: corrected`, for the types that can have it: the worst of figures corrected by a sample of 20 posts a day and by
-the confusion (overtakes: by a sample alone). 0.1 stands where none came in ten years."""
+"""The same with `figure: corrected`, for the types that can have it: the worst of figures corrected by a sample of 20 posts a day and
+by the confusion (overtakes: by a sample alone). 0.1 stands where none came in ten years."""
 
 _NO_WEEKS: dict[RuleType, str] = {
     "shift": "looks for the day of a turn, and the corrected figures of days next to each other share six days: write type drop, or rise, "

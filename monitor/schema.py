@@ -374,9 +374,9 @@ _DIGESTS = (
         LEFT JOIN deliveries d ON d.event_id = coalesce(e.told_with, e.id) GROUP BY a.id""",
 )
 
-_WEEKS_OF_DAY = """INSERT INTO dirty_weeks SELECT date(new.day, '+' || value || ' days'), new.team, 1
-        FROM json_each('[0,1,2,3,4,5,6]') WHERE date(new.day, '+' || value || ' days') IS NOT NULL
-        ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+# No week ends after the year 9999: such a date is NULL.
+_WEEKS_OF_DAY = """INSERT INTO dirty_weeks SELECT date(new.day, '+' || value || ' days') AS ends, new.team, 1
+        FROM json_each('[0,1,2,3,4,5,6]') WHERE ends IS NOT NULL ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
 
 _CORRECTED_WEEKS = (
     """CREATE TABLE corrected_weeks (

@@ -86,7 +86,7 @@ def computed(
     from monitor.corrected import Pool, corrected
 
     held_out = counted(config.scorer, store.model)
-    rows = store.pool(first - dt.timedelta(days=DAYS - 1), last, team)
+    rows = store.pool(_begin(first), last, team)
     if not rows:
         return {}
     day, voice, thread, language, *shares, label, chance, said, reader, retired = zip(*rows, strict=True)
@@ -94,11 +94,16 @@ def computed(
     days, gone = np.array(day), np.array(retired, dtype=bool)
     found = {}
     for end in only or [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]:
-        begin = end - dt.timedelta(days=DAYS - 1)
-        week = slice(*np.searchsorted(days, [begin.isoformat(), (end + dt.timedelta(days=1)).isoformat()]).tolist())
+        begin = _begin(end)
+        week = slice(int(np.searchsorted(days, begin.isoformat())), int(np.searchsorted(days, end.isoformat(), "right")))
         if gone[week].any() and len(set(day[week])) > 1:
             continue
         least = config.privacy.min_authors * (1 + turns(begin, end, config.privacy.rotate_keys))
         if figure := corrected(pool.where(week), held_out, min_authors=least):
             found[end.isoformat()] = figure
     return found
+
+
+def _begin(end: dt.date) -> dt.date:
+    """The first day of the week that ends on `end`; the calendar has none before the year 1."""
+    return end - min(dt.timedelta(days=DAYS - 1), end - dt.date.min)

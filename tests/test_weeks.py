@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,16 @@ def test_a_reading_reaches_the_weeks_of_its_day(fresh_store: Store, tmp_path: Pa
     settle(fresh_store, known, TODAY)
     assert stored(fresh_store) == anew(fresh_store, known)
     assert {(week.method, week.read, week.readers) for week in stored(fresh_store) if week.day >= day} >= {("sample", 6, reader)}
+
+
+def test_the_ends_of_the_calendar_are_days(fresh_store: Store, tmp_path: Path) -> None:
+    """A broken clock gives its posts a figure of the week, as any other."""
+    known = config(tmp_path)
+    for n, day in enumerate((dt.date.min, dt.date.max)):
+        noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+        fresh_store.save_posts([replace(post(10 * n + who, 0, who), posted_at=noon) for who in range(5)])
+    bring(fresh_store, known, today=dt.date.max)
+    assert {week.day for week in stored(fresh_store)} == {*(dt.date.min + dt.timedelta(days=n) for n in range(7)), dt.date.max}
 
 
 def test_a_figure_goes_with_the_fifth_person(fresh_store: Store, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ _COLUMNS = (
 def mark_weeks(connection: sqlite3.Connection, day: str, team: str) -> None:
     """The weeks of which the UTC day `day` is a part are to be computed anew."""
     connection.execute(
-        """INSERT INTO dirty_weeks SELECT date(?, '+' || value || ' days'), ?, 1 FROM json_each('[0,1,2,3,4,5,6]') WHERE true
+        """INSERT INTO dirty_weeks SELECT date(?, '+' || value || ' days') AS ends, ?, 1 FROM json_each('[0,1,2,3,4,5,6]')
+           WHERE ends IS NOT NULL
            ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
         (day, team),
     )
@@ -42,8 +43,8 @@ class Weeks(Connection):
         """Mark every week that has a day with a trend. Trends must be up to date."""
         with self.writing() as connection:
             connection.execute(
-                """INSERT INTO dirty_weeks SELECT DISTINCT date(t.day, '+' || value || ' days'), t.team, 1
-                   FROM (SELECT DISTINCT day, team FROM daily_trends) t, json_each('[0,1,2,3,4,5,6]')
+                """INSERT INTO dirty_weeks SELECT DISTINCT date(t.day, '+' || value || ' days') AS ends, t.team, 1
+                   FROM (SELECT DISTINCT day, team FROM daily_trends) t, json_each('[0,1,2,3,4,5,6]') WHERE ends IS NOT NULL
                    UNION SELECT DISTINCT day, team, 1 FROM corrected_weeks WHERE true
                    ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
             )
