@@ -32,6 +32,8 @@ _COUNTS = ("spike",)
 
 _NOTHING_SAID = ("silence", "stopped")
 
+_HEARD = "Words heard more than before:"
+
 Texts = Callable[[Sequence[Spoken]], Iterable[tuple[Spoken, str]]]
 """Gives the words of posts in their order, the team's own names taken out; a post without words is left out."""
 
@@ -264,8 +266,13 @@ def sentences(found: Explanation | None, kind: str) -> str | None:
         return None
     told = _attention(found) if kind in _COUNTS else _sentiment(found)
     if found.terms:
-        told.append(f"Words heard more than before: {', '.join(term.term for term in found.terms)}.")
+        told.append(f"{_HEARD} {', '.join(term.term for term in found.terms)}.")
     return " ".join(told) or None
+
+
+def without_words(told: str | None) -> str | None:
+    """What `sentences` said, without the words that people used."""
+    return (told or "").partition(_HEARD)[0].strip() or None
 
 
 def _sentiment(found: Explanation) -> list[str]:

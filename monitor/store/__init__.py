@@ -13,6 +13,7 @@ from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.known import Known
 from monitor.store.posts import PURGE_AFTER, Counts
+from monitor.store.published import Published, Span
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
@@ -25,11 +26,11 @@ from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
     "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Reading", "SiteFile",
-    "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Published, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

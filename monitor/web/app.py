@@ -11,7 +11,7 @@ import logging
 import secrets
 import socket
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,15 @@ from datasette.utils.asgi import Base400, Request, Response
 from datasette.views.base import DatasetteError
 from jinja2 import Environment
 
-from monitor import clock, glossary
+from monitor import clock
 from monitor.config import Config
 from monitor.errors import InputError, MonitorError
 from monitor.store import Store
-from monitor.web import guard, words
+from monitor.web import guard, tables, words
 
 log = logging.getLogger("forum-monitor")
 
 FOLDER = Path(__file__).parent
-
-DATABASE = "store"
-"""The store's name in addresses: `/store/v_daily`."""
 
 _SETTINGS = {
     "sql_time_limit_ms": 3000,
@@ -47,6 +44,7 @@ _SETTINGS = {
     "num_sql_threads": 3,
     "suggest_facets": False,  # guesses cost a query per column
     "default_cache_ttl": 0,
+    "truncate_cells_html": 400,
 }
 
 View = Callable[["Pages", Request], Awaitable[Response]]
@@ -77,14 +75,15 @@ def is_loopback(host: str) -> bool:
 class Pages(Datasette):  # type: ignore[misc]
     """One application over the database of one config.yaml."""
 
-    def __init__(self, config: Config, served: Served, *, routes: Iterable[tuple[str, View]]) -> None:
+    def __init__(self, config: Config, served: Served, *, routes: Iterable[tuple[str, View]], metadata: Mapping[str, Any]) -> None:
         self.config, self.served, self.ours = config, served, tuple(routes)  # first: Datasette asks its plugins while it is made
         super().__init__(
             files=[], template_dir=str(FOLDER / "templates"), static_mounts=[("static", str(FOLDER / "static"))],
-            metadata=_metadata(), settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
+            metadata=metadata, settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
         )  # fmt: skip
+        self.remove_database("_memory")
         if served.loopback:
-            self.add_database(Database(self, path=str(config.database), is_mutable=True), name=DATABASE)
+            self.add_database(Database(self, path=str(config.database), is_mutable=True), name=tables.DATABASE)
 
     async def read(self, gather: Callable[[Store], Any]) -> Any:
         """What `gather` makes of the store, opened read-only, in a thread of its own; the language of the request goes along."""
@@ -101,12 +100,6 @@ class Pages(Datasette):  # type: ignore[misc]
         return Response.html(html, status=status)
 
 
-def _metadata() -> dict[str, Any]:
-    """Datasette's: what each table and column is for."""
-    tables: dict[str, Any] = {name: {"description": meaning} for name, meaning in glossary.DESCRIPTIONS.items()}
-    return {"title": "Sentiment toward AI teams", "databases": {DATABASE: {"tables": tables}}}
-
-
 # ---- what the plugin adds to Datasette ---------------------------------------------------------------------------------
 
 
@@ -117,21 +110,32 @@ class _Plugin:
 
     @hookimpl
     def register_routes(self, datasette: Datasette) -> list[tuple[str, Any]]:
-        return [(pattern, _answering(view)) for pattern, view in datasette.ours] if isinstance(datasette, Pages) else []
+        if not isinstance(datasette, Pages):
+            return []
+        # Datasette's own come after, so what is closed here is closed.
+        shut = tables.CLOSED if datasette.served.loopback else tables.CLOSED_TO_OTHERS
+        return [(pattern, _answering(view)) for pattern, view in (*datasette.ours, (shut, tables.closed))]
 
     @hookimpl
     def prepare_jinja2_environment(self, env: Environment, datasette: Datasette) -> None:
         if isinstance(datasette, Pages):
             words.install(env)
+            env.filters["with_code"] = tables.with_code
+
+    @hookimpl
+    def render_cell(self, datasette: Datasette, value: Any) -> str | None:
+        return tables.shown(value) if isinstance(datasette, Pages) else None
 
     @hookimpl
     def extra_template_vars(self, request: Request | None, datasette: Datasette) -> dict[str, Any]:
         if not isinstance(datasette, Pages):
             return {}
+        if request:
+            words.choose(request)  # Datasette's own pages come by no view of ours
         site = {
             "language": words.language(),
             "languages": words.LANGUAGES,
-            "data": DATABASE if datasette.served.loopback else None,
+            "data": tables.DATABASE if datasette.served.loopback else None,
             "operator": bool(request and request.actor),
         }
         return {"site": site}
@@ -162,6 +166,8 @@ def _told(exception: Exception) -> tuple[int, str]:
     """The HTTP status of an exception, and a sentence that quotes nothing of the store."""
     if isinstance(exception, MonitorError):
         return (404 if isinstance(exception, InputError) else 503), str(exception)
+    if isinstance(exception, DatasetteError) and exception.message_is_html:  # that of a query which ran for too long
+        return exception.status, words.gettext("The query took too long, and was stopped: narrow it, for example to a range of days.")
     if isinstance(exception, Base400 | DatasetteError):
         return exception.status, str(getattr(exception, "message", None) or exception) or words.gettext("There is no such page.")
     return 500, words.gettext("The page could not be made; the terminal of `forum-monitor web` says where it failed.")
@@ -179,11 +185,12 @@ def _answering(view: View) -> Any:
 
 def application(config: Config, served: Served, routes: Iterable[tuple[str, View]]) -> Pages:
     """The application over the store of `config`. Raises StoreError when there is none yet."""
-    Store(config.database, read_only=True).close()
+    with Store(config.database, read_only=True) as store:
+        described = store.describe()
     if not pm.is_registered(_plugin):
         pm.register(_plugin, name="forum-monitor")
         pm.unregister(name="datasette.handle_exception")  # it would run beside ours
-    return Pages(config, served, routes=routes)
+    return Pages(config, served, routes=routes, metadata=tables.metadata(described))
 
 
 # ---- a server for it -----------------------------------------------------------------------------------------------

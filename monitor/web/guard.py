@@ -19,8 +19,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-TABLES = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
-"""For Datasette's own pages of tables, which colour and indent by style attributes."""
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,7 +36,7 @@ MAX_BODY = 64 << 10
 """Bytes of a form; ours are small."""
 
 
-def guarded(hosts: Collection[str], tables: str = "/store") -> Callable[[App], App]:
+def guarded(hosts: Collection[str]) -> Callable[[App], App]:
     """What wraps an application so that it answers to `hosts` (names in lower case, without port) only, under the policy above."""
 
     def wrap(app: App) -> App:
@@ -54,13 +52,12 @@ def guarded(hosts: Collection[str], tables: str = "/store") -> Callable[[App], A
             if scope["method"] not in ("GET", "HEAD") and (not length.isdigit() or int(length) > MAX_BODY or _chunked(scope)):
                 await _refuse(send, 413, "That is more than any form here holds.")
                 return
-            policy = TABLES if scope["path"].startswith(tables) else POLICY
 
             async def with_headers(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.start":
                     own = (b"content-security-policy", b"server", *(name for name, _ in _HEADERS))
                     kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in own]
-                    message = {**message, "headers": [*kept, (b"content-security-policy", policy.encode()), *_HEADERS]}
+                    message = {**message, "headers": [*kept, (b"content-security-policy", POLICY.encode()), *_HEADERS]}
                 await send(message)
 
             await app(scope, receive, with_headers)
