@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from monitor.config import Config
-from monitor.explain import without_words
+from monitor.explain import of_several_days, without_words
 from monitor.messages import excerpt
 from monitor.privacy import names_somebody, suppressed
 from monitor.records import ALL, DailyTrend
@@ -64,7 +64,8 @@ def alerts(store: Store, least: int, span: Span) -> Iterator[Row]:
     found = list(store.published_alerts(span))
     closed = _closed(store, least, span.last) if any(row["source"] != ALL for row in found) else {}
     for row in found:
-        row["why"] = without_words(row["why"])
+        why = without_words(row["why"])
+        row["why"] = why if why and not of_several_days(why) else None  # less the days that are shown it would tell one that is not
         if row["type"] not in COUNTED and ((row["authors"] or 0) < least or _is_closed(closed, row)):
             row |= dict.fromkeys(("value", "before", "low", "high", "why")) | {"reason": WITHHELD}
         yield row

@@ -70,16 +70,18 @@ def about(store: Store, config: Config, span: Span, now: dt.datetime, posts: boo
         "last_day": span.last.isoformat(),
         "model": store.model,
         "min_authors": str(least),
-        "figures": "Means lie between -1 (all negative) and +1 (all positive). Each person counts once a day, by the mean of "
-        "what they said of the team; posts that mostly repeat others' words do not count. `low` and `high` are a 95 % interval for whom "
-        "we might as well have read; that the model itself errs is not in it (see `model_card`). `coverage` is how much of the sources was read that day.",
+        "figures": "Means lie between -1 (all negative) and +1 (all positive). Each person counts once a day, by the mean of what they "
+        "said of the team; posts that mostly repeat others' words do not count. `low` and `high` are a 95 % interval for whom "
+        "we might as well have read; that the model itself errs is not in it (see `model_card`). `coverage` is how much of the "
+        "sources was read that day.",
         "withheld": f"A figure of fewer than {least} people is withheld, and so is that of the next smallest source where the withheld one "
-        "could be computed from the total and the others. Only days that are over are here. No sums over weeks or months and none by "
-        "language are here, from which a withheld day or language could be had. Alerts on a single source are without figures once one of "
-        "its days was withheld for another source's sake; the words that people used are cut from all alerts. Counts are shown.",
+        "could be computed from the total and the others. Only days that are over are here. No sums over weeks or months and "
+        "none by language are here, from which a withheld day or language could be had. Alerts on a single source are without "
+        "figures once one of its days was withheld for another source's sake; the words that people used, and means of several "
+        "days, are cut from what they say. Counts are shown.",
         "not_protected": "The posts are public: who looks them up can read and judge them. Where all who spoke agreed, the figure "
-        "tells what each of them said. Who keeps two of these files can see what a day's figure became when a post was found late, deleted or corrected "
-        "between them. Who knows what others of a group said can subtract them from the group's figure.",
+        "tells what each of them said. Who keeps two of these files can see what a day's figure became when a post was found late, "
+        "deleted or corrected between them. Who knows what others of a group said can subtract them from the group's figure.",
         "posts": "none" if not posts else "links; those whose address names a user are left out",
     }
     if quoted:

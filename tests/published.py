@@ -32,7 +32,8 @@ sources:
   - {name: forum, type: discourse, terms: {read_on: 2025-01-02, by: Grace, allows: "reading, at night", note: "ask Linus"}, options: {url: "https://forum.example"}}
 """
 
-WHY = "The mean of 9 people moved by -0.31. Words heard more than before: zanzibar, turquoise."
+MOVED = "Against 2025-01-01 to 2025-01-18 the mean of 9 people {} moved by -0.31."
+HEARD = "Words heard more than before: zanzibar, turquoise."
 
 
 def build(folder: Path) -> Config:
@@ -93,7 +94,9 @@ def cells() -> list[DailyTrend]:
 def alerts() -> list[Step]:
     """Alerts on everything and on single sources, one of the latter closed by a smaller sibling, and one on the crawler itself."""
 
-    def step(rule: str, type_: str, source: str, value: float, team: str = "meta-genai", authors: int = 9) -> Step:
+    def step(
+        rule: str, type_: str, source: str, value: float, team: str = "meta-genai", authors: int = 9, days: str = "on 2025-01-20"
+    ) -> Step:
         day = dt.date(2025, 1, 20)
         figures = {
             "value": value,
@@ -105,12 +108,16 @@ def alerts() -> list[Step]:
             "posts": 9,
         }
         event = ("normal", "firing", day, f"Sentiment was {value} in {source}.")
-        return Step(rule, type_, team, source, MODEL, "firing", day, day, 0, event, figures, why=WHY)
+        return Step(rule, type_, team, source, MODEL, "firing", day, day, 0, event, figures, why=f"{MOVED.format(days)} {HEARD}")
 
     return [
-        step("all", "drop", ALL, -0.31425), step("closed", "drop", "board", -0.27183), step("few", "drop", ALL, -0.57721, authors=4),
-        step("many", "spike", "board", 41.0), step("stopped", "stopped", "forum", 0.0, team=ALL),
-    ]  # fmt: skip
+        step("all", "drop", ALL, -0.31425),
+        step("long", "shift", ALL, -0.2, days="from 2025-01-19 to 2025-01-20"),
+        step("closed", "drop", "board", -0.27183),
+        step("few", "drop", ALL, -0.57721, authors=4),
+        step("many", "spike", "board", 41.0),
+        step("stopped", "stopped", "forum", 0.0, team=ALL),
+    ]
 
 
 def figures(trend: DailyTrend) -> list[float]:

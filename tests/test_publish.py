@@ -96,10 +96,11 @@ def test_a_day_that_goes_on_does_not_leave(store: Store, snapshot: Path) -> None
 
 def test_alerts_tell_no_more_than_their_days(snapshot: Path) -> None:
     """An alert on all sources keeps its figures and sentences but the words people used; one on a source that had to be withheld, or of
-    too few people, keeps neither; counts stay, and alerts on the crawler are not there."""
+    too few people, keeps neither; what tells a mean of several days is cut; alerts on the crawler are not there."""
     rows = {row["rule"]: row for row in _rows(snapshot, "SELECT * FROM alerts")}
-    assert set(rows) == {"all", "closed", "few", "many"}
-    assert rows["all"]["value"] == -0.31425 and rows["all"]["why"] == "The mean of 9 people moved by -0.31."
+    assert set(rows) == {"all", "long", "closed", "few", "many"}
+    assert rows["all"]["value"] == -0.31425 and rows["all"]["why"] == published.MOVED.format("on 2025-01-20")
+    assert rows["long"]["value"] == -0.2 and rows["long"]["why"] is None
     for rule in ("closed", "few"):
         assert rows[rule]["reason"] == leaving.WITHHELD
         assert [rows[rule][name] for name in ("value", "before", "low", "high", "why")] == [None] * 5

@@ -70,7 +70,8 @@ class Published(Connection):
         """Where posts that name a team stand: posted_at, source, kind, language, team, url, text; the oldest first."""
         return self._streamed(
             """SELECT posted_at, source, kind, language, team, url, text FROM v_posts
-               WHERE posted_at >= :first AND posted_at < :last || 'T24' AND model = :model AND url <> '' AND (:team IS NULL OR team = :team) ORDER BY posted_at, id, team""",
+               WHERE posted_at >= :first AND posted_at < :last || 'T24' AND model = :model AND url <> ''
+               AND (:team IS NULL OR team = :team) ORDER BY posted_at, id, team""",
             span,
         )
 

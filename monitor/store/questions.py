@@ -73,22 +73,23 @@ ORDER BY last_day DESC, source""",
 
 POSTS_OF_A_DAY = Question(
     "Posts of a day",
-    "Every post of a UTC day with what the model in use, or a correction, says of it. `day`: such as 2025-01-23; empty: the newest. "
+    "Posts of a UTC day, the newest 300, with what the model in use, or a correction, says of them. `day`: such as 2025-01-23; empty: "
+    "the newest day. "
     "`team`: an id; empty: every team.",
     """SELECT posted_at, source, team, label, value, corrected, text, url FROM v_posts
 WHERE posted_at >= coalesce(nullif(:day, ''), (SELECT substr(max(posted_at), 1, 10) FROM posts))
   AND posted_at < coalesce(nullif(:day, ''), (SELECT substr(max(posted_at), 1, 10) FROM posts)) || 'T24'
   AND model = (SELECT value FROM meta WHERE key = 'model') AND (:team = '' OR team = :team)
-ORDER BY posted_at DESC, id DESC""",
+ORDER BY posted_at DESC, id DESC LIMIT 300""",
 )
 """Of the store alone: what leaves it has no posts with figures."""
 
 LINKS_OF_A_DAY = Question(
     "Links of a day",
-    "Where the posts of a UTC day stand. `day`: such as 2025-01-23; empty: the newest. `team`: an id; empty: every team.",
+    "Where posts of a UTC day stand, the newest 300. `day`: such as 2025-01-23; empty: the newest. `team`: an id; empty: every team.",
     """SELECT * FROM posts WHERE posted_at >= coalesce(nullif(:day, ''), (SELECT substr(max(posted_at), 1, 10) FROM posts))
   AND posted_at < coalesce(nullif(:day, ''), (SELECT substr(max(posted_at), 1, 10) FROM posts)) || 'T24'
   AND (:team = '' OR team = :team)
-ORDER BY posted_at DESC""",
+ORDER BY posted_at DESC LIMIT 300""",
 )
 """Of a snapshot with links."""

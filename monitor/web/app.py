@@ -19,7 +19,6 @@ from typing import Any
 import uvicorn
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import Database
 from datasette.plugins import pm
 from datasette.utils.asgi import Base400, Request, Response
 from datasette.views.base import DatasetteError
@@ -83,7 +82,7 @@ class Pages(Datasette):  # type: ignore[misc]
         )  # fmt: skip
         self.remove_database("_memory")
         if served.loopback:
-            self.add_database(Database(self, path=str(config.database), is_mutable=True), name=tables.DATABASE)
+            self.add_database(tables.StoreFile(self, path=str(config.database), is_mutable=True), name=tables.DATABASE)
 
     async def read(self, gather: Callable[[Store], Any]) -> Any:
         """What `gather` makes of the store, opened read-only, in a thread of its own; the language of the request goes along."""
