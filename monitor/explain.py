@@ -32,6 +32,9 @@ _COUNTS = ("spike",)
 
 _NOTHING_SAID = ("silence", "stopped")
 
+_HEARD = "Words heard more than before:"
+_SEVERAL = "people from "
+
 Texts = Callable[[Sequence[Spoken]], Iterable[tuple[Spoken, str]]]
 """Gives the words of posts in their order, the team's own names taken out; a post without words is left out."""
 
@@ -264,8 +267,18 @@ def sentences(found: Explanation | None, kind: str) -> str | None:
         return None
     told = _attention(found) if kind in _COUNTS else _sentiment(found)
     if found.terms:
-        told.append(f"Words heard more than before: {', '.join(term.term for term in found.terms)}.")
+        told.append(f"{_HEARD} {', '.join(term.term for term in found.terms)}.")
     return " ".join(told) or None
+
+
+def without_words(told: str | None) -> str | None:
+    """What `sentences` said, without the words that people used."""
+    return (told or "").partition(_HEARD)[0].strip() or None
+
+
+def of_several_days(told: str) -> bool:
+    """Whether what `sentences` said tells a mean of several days together."""
+    return _SEVERAL in told
 
 
 def _sentiment(found: Explanation) -> list[str]:
@@ -273,7 +286,7 @@ def _sentiment(found: Explanation) -> list[str]:
     if move is None:
         return []
     on = f"on {found.last}" if found.first == found.last else f"from {found.first} to {found.last}"
-    told = (
+    told = (  # `of_several_days` knows "people from"
         f"Against {found.before_first} to {found.before_last} the mean of {found.people} people {on} moved by {move.change:+z.2f} "
         f"(95 % interval {move.low:+z.2f} to {move.high:+z.2f})"
     )

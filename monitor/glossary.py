@@ -1,6 +1,6 @@
 """What each table, view and column of the database means, in what unit: what `forum-monitor query --tables` says.
 
-The promise: whatever monitor/schema.py makes is explained here, and nothing else is (tests/test_schema.py).
+The promise: whatever monitor/schema.py makes, and whatever is published, is explained here (tests/test_schema.py, test_publish.py).
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ DESCRIPTIONS: dict[str, str] = {
     "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired), "
     "`corrected_by` (a hash of what all corrected figures rest on), "
     "`heartbeat` (the end of the last run of `alert` that notify.heartbeat was told of).",
-    "v_daily": "daily_trends with `coverage`: how far the sources crawled at that time were read on that day.",
+    "v_daily": "Per UTC day, team, source (`*`: all together) and model: counts, shares of voices, the mean with its 95 % interval "
+    "low..high, and `coverage`: how far the sources crawled at that time were read. NULL figures: too few people.",
     "v_posts": "Posts with one row per score, or per correction in its place; deleted posts and author keys left out.",
     "v_corrections": "Corrections with their posts' addresses, and what the model that is shown made of the same post and team.",
-    "v_reviews": "reviews of posts that have kept their words, with the day and time of the draw and the reader's label.",
-    "v_corrected_weeks": "corrected_weeks, for reading.",
-    "v_alerts": "Alerts with the number of messages sent and unsent.",
+    "v_reviews": "Reviews of posts that have kept their words, with the day and time of the draw and the reader's label.",
+    "v_corrected_weeks": "Per team, the seven UTC days up to `day`, all sources, with the model's errors taken out: mean and "
+    "negative share with their 95 % intervals, beside what the model says of the same people.",
+    "v_alerts": "One row per alert: what moved (`value`, from `before`), when and why, and the number of messages sent and unsent.",
     "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
 }
 """What each table and view is for."""
@@ -238,3 +240,56 @@ COLUMNS: dict[str, str] = {
     "within_squares": "sum of squares of voices about their threads' means",
 }
 """What a column holds: `column`, or `table.column` where the same word means something else there."""
+
+PUBLISHED: dict[str, str] = {
+    "about": "What this file is, when and from what it was made, what was left out of it and why, and how far that protects people.",
+    "daily": "Per UTC day, team and source (`*`: all together): counts, shares of voices, and the mean with its 95 % interval low..high. "
+    "NULL figures and sufficient = 0: too few people spoke, or the figure would tell that of another source.",
+    "alerts": "One row per alert: what moved (`value`, from `before`), when it fired and when it was over. NULL figures: withheld.",
+    "coverage": "Per UTC day and source: posts, and whether a finished crawl read the day.",
+    "teams": "The teams that are watched.",
+    "sources": "The places that are read: what their terms of use allow, and the days that crawls span.",
+    "posts": "Where posts that name a team stand, one row per post and team. No label and no score: those are figures of one person.",
+    "glossary": "What each table and column means; the table itself where `column_name` is empty.",
+    "daily_by_time": "`daily` by seconds since 1970 (`time`), as Grafana reads it.",
+    "alerts_by_time": "`alerts` by seconds since 1970 (`time`, `time_end`), as Grafana reads annotations.",
+}
+"""What each table and view of a published snapshot is for."""
+
+PUBLISHED_COLUMNS: dict[str, str] = {
+    "name": "what is told of",
+    "value": "in words or figures",
+    "alerts.value": "what the rule judged, in its own unit; NULL: withheld",
+    "alerts.before": "what the value was before, in the rule's own unit; NULL: withheld",
+    "alerts.why": "what moved the figure, in sentences; NULL: nothing that could be told of enough people",
+    "alerts.posts": "number of posts",
+    "teams.name": "as people write it",
+    "parent": "the id of the team that it is a part of; NULL: of none",
+    "type": "how it is read",
+    "alerts.type": "the rule's type",
+    "kind": "`voice`, `press` or `import`; press is no voice and not in the figures",
+    "terms_allow": "what the site's terms of use allow, as a person read them; NULL: nobody crawls it",
+    "terms_read_on": "the day on which they were read",
+    "last_day": "the last UTC day on which it was crawled; NULL: never",
+    "first_day": "the first UTC day that its crawls reached back to; NULL: never crawled",
+    "sufficient": "1 if the figures are shown, 0 if they are withheld",
+    "excerpt": "the post's beginning, with addresses, numbers and handles of people masked",
+    "table_name": "a table or view of this file",
+    "column_name": "its column; empty: the table itself",
+    "meaning": "in words",
+    "time": "seconds since 1970, UTC: the day's beginning",
+    "time_end": "seconds since 1970, UTC: the beginning of the day that ended it",
+    "title": "the rule's id in config.yaml",
+    "text": "why, in a sentence",
+}
+"""What columns of a snapshot mean where COLUMNS says otherwise, or nothing."""
+
+
+def meaning(table: str, column: str) -> str:
+    """What a column of the database means."""
+    return COLUMNS.get(f"{table}.{column}", COLUMNS[column])
+
+
+def published_meaning(table: str, column: str) -> str:
+    """What a column of a published snapshot means."""
+    return PUBLISHED_COLUMNS.get(f"{table}.{column}") or PUBLISHED_COLUMNS.get(column) or meaning(table, column)

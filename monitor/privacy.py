@@ -221,7 +221,7 @@ def suppressed(cells: Iterable[DailyTrend], min_authors: int) -> list[DailyTrend
 
 # ---- what an excerpt must not say -----------------------------------------------------------------------------------
 
-_MASKS = (
+_NAMES = (
     # user:password@ in an address, and the part of its path that names a person
     (re.compile(r"(?<=://)[^\s/@]+@"), "…@"),
     (
@@ -237,6 +237,8 @@ _MASKS = (
     (re.compile(r"[A-Za-z0-9._%+-]+@[\w-]+(?:\.[\w-]+)+"), "…@…"),
     (re.compile("(?<![A-Za-z0-9_.@/…])[@\uff20]\\w(?:[\\w.-]{0,29}\\w)?(?:@[\\w-]+(?:\\.[\\w-]+)+)?"), "@…"),
     (re.compile(r"(?<![\w/])/?u/[\w-]{2,}"), "u/…"),
+)
+_NUMBERS = (
     # telephone numbers: international, national with a leading 0, North American, Chinese mobile
     (re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[\s()./-]{0,2}\d){6,14}(?!\d)"), "…"),
     (re.compile(r"(?<![\w.,:+-])(?<!\d\s)(?!\d{2}[./-]\d{2}[./-]\d{2,4}\b)\(?0[1-9]\d{0,3}\)?(?:[\s./-]?\d{2,4}){2,4}(?![\w:])"), "…"),
@@ -247,6 +249,11 @@ _MASKS = (
 
 def masked(text: str) -> str:
     """Text in which e-mail addresses, telephone numbers, @handles and the user parts of addresses are an ellipsis."""
-    for pattern, instead in _MASKS:
+    for pattern, instead in (*_NAMES, *_NUMBERS):
         text = pattern.sub(instead, text)
     return text
+
+
+def names_somebody(url: str) -> bool:
+    """Whether an address holds the name of a user."""
+    return any(pattern.search(url) for pattern, _ in _NAMES)

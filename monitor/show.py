@@ -7,6 +7,7 @@ Rows are plain dictionaries whose keys are the columns of --json and --csv; figu
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,14 +36,13 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
     today = trend.window(store, day, day, min_authors=least)
     now = trend.window(store, day - week, day, min_authors=least)
     then = trend.window(store, before - week, before, min_authors=least)
-    spark = {(row.team, row.day): row for row in store.trends(source=ALL, model=store.model, since=day - dt.timedelta(days=SPARK_DAYS - 1))}
+    means = recent_means(store, config, day)
     firing = store.firing(day)
     coverage = store.coverage(day - week, day)
     rows = []
     for team in config.teams:
-        days = [spark.get((team.id, day - dt.timedelta(days=SPARK_DAYS - 1 - n))) for n in range(SPARK_DAYS)]
         one, seven, old = today.get(team.id), now.get(team.id), then.get(team.id)
-        change = seven.mean - old.mean if seven and old and seven.mean is not None and old.mean is not None else None
+        change, low, high = changed(seven, old)
         rows.append(
             {
                 "team": team.id,
@@ -51,13 +51,37 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
                 **_figures("today", one),
                 **_figures("week", seven),
                 "change": change,
+                "change_low": low,
+                "change_high": high,
                 "week_coverage": coverage,
                 "min_authors": least,
-                "sparkline": sparkline([row.mean if row else None for row in days]),
+                "sparkline": sparkline(means[team.id]),
                 "alert": ", ".join(alert["rule"] for alert in firing if alert["team"] == team.id) or None,
             }
         )
     return sorted(rows, key=lambda row: (-row["week_authors"], row["team"]))
+
+
+def recent_means(store: Store, config: Config, day: dt.date) -> dict[str, list[float | None]]:
+    """Of each configured team, the daily means of the SPARK_DAYS days up to `day`, oldest first; None: insufficient data."""
+    first = day - dt.timedelta(days=SPARK_DAYS - 1)
+    known = {(row.team, row.day): row.mean for row in store.trends(source=ALL, model=store.model, since=first)}
+    return {team.id: [known.get((team.id, first + dt.timedelta(days=n))) for n in range(SPARK_DAYS)] for team in config.teams}
+
+
+def changed(now: DailyTrend | None, then: DailyTrend | None) -> tuple[float | None, float | None, float | None]:
+    """The difference of two windows' means and its 95 % interval, from theirs; None where one is insufficient.
+
+    MOVER: Zou & Donner, Stat. Med. 27 (2008) 1693. Who spoke in both windows is taken for two people, which makes it wider.
+    """
+    if not now or not then or now.mean is None or now.low is None or now.high is None:
+        return None, None, None
+    if then.mean is None or then.low is None or then.high is None:
+        return None, None, None
+    change = now.mean - then.mean
+    down = math.hypot(now.mean - now.low, then.high - then.mean)
+    up = math.hypot(now.high - now.mean, then.mean - then.low)
+    return change, change - down, change + up
 
 
 def _figures(name: str, row: DailyTrend | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from monitor.store.known import Known
 from monitor.store.outbox import DigestOf, Due
 from monitor.store.periods import Periods
 from monitor.store.posts import PURGE_AFTER, Counts
+from monitor.store.published import Published, Span
 from monitor.store.queries import Queries
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
@@ -29,12 +30,13 @@ from monitor.store.weeks import Weeks
 
 __all__ = [
     "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame", "Reading",
-    "SiteFile", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
 class Store(
-    Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Queries
+    Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Published,
+    Queries,
 ):  # fmt: skip
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 

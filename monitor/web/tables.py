@@ -1,0 +1,82 @@
+"""The Data pages: Datasette's own pages of the store, with what each table and column means, and questions to begin with.
+
+The promises: they are there on loopback only; the views whose columns stay come before the tables behind them; of Datasette's other
+pages, which show settings, plugins and permissions or let somebody sign in, none answers anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from datasette.database import Database
+from datasette.utils.asgi import Request, Response
+from markupsafe import Markup, escape
+
+from monitor import glossary
+from monitor.store.questions import POSTS_OF_A_DAY, STORE, questions
+from monitor.web import words
+
+DATABASE = "store"
+"""The store's name in addresses: `/store/v_daily`."""
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "v_daily": {"sort_desc": "day", "facets": ["team", "source"], "counted_by": ["team", "source", "model", "sufficient"]},
+    "v_alerts": {"sort_desc": "id", "facets": ["state"], "counted_by": ["rule", "type", "team", "source", "state"]},
+    "v_posts": {"sort_desc": "posted_at", "counted_by": ["source", "team", "label", "language", "kind"]},
+    "v_coverage": {"sort_desc": "day", "counted_by": ["source", "covered"]},
+    "v_corrections": {"sort_desc": "corrected_at", "counted_by": ["team", "label", "model_label", "language"]},
+    "v_reviews": {"sort_desc": "id", "counted_by": ["team", "label", "read_by"]},
+}
+"""The views whose columns stay, in the order in which they are listed: how each is sorted, what it can be counted by (a click on a value
+then narrows it down), and by what it is counted at once, where that is quick."""
+
+
+def metadata(described: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """Datasette's: what each table and column is for, and questions. `described` as Store.describe gives it."""
+    tables: dict[str, Any] = {"_sqlite_migrations": {"hidden": True}}
+    for row in described:
+        name, columns = row["name"], row["columns"].split(", ")
+        tables[name] = {"description": row["meaning"], "columns": {column: glossary.meaning(name, column) for column in columns if column}}
+        tables[name] |= VIEWS.get(name) or {"hidden": True}
+    asked = questions(STORE) | {"posts_of_a_day": POSTS_OF_A_DAY}
+    queries = {name: question._asdict() for name, question in asked.items()}
+    return {"title": "Sentiment toward AI teams", "databases": {DATABASE: {"tables": tables, "queries": queries, "first": list(VIEWS)}}}
+
+
+CLOSED = r"^/(?:-/|_|:|\.|[/\\]|[^/]+\.db$)"
+"""Addresses of Datasette that answer nowhere: its pages about itself, its own databases, downloads of the store; and `//host/`, from
+which it would send the browser on to that host."""
+
+CLOSED_TO_OTHERS = r"^/(?!static/)"
+"""What answers on loopback only: all that is not a page or a file of ours."""
+
+
+COUNT_MS = 100
+"""How long Datasette may count the rows that a page is of: of a million posts it takes as long as all the rest ten times over."""
+
+
+class StoreFile(Database):  # type: ignore[misc]
+    """The store as Datasette reads it, read-only. A count that takes too long is none: the page says `many rows`."""
+
+    async def execute(self, sql: str, params: Any = None, truncate: bool = False, custom_time_limit: int | None = None, **more: Any) -> Any:
+        if sql.startswith("select count(*) ") and not truncate:  # a reader's own query is truncated to the rows that are shown
+            custom_time_limit = min(COUNT_MS, custom_time_limit or COUNT_MS)
+        return await super().execute(sql, params, truncate, custom_time_limit, **more)
+
+
+def with_code(text: str) -> Markup:
+    """A description of monitor/glossary.py as HTML: what stands between backticks is code."""
+    parts = (Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`")))
+    return Markup("").join(parts)
+
+
+def shown(value: Any) -> str | None:
+    """A number in a cell as people read it; CSV and JSON have every digit. None: as Datasette shows it."""
+    return f"{value:z.3f}" if isinstance(value, float) else None
+
+
+async def closed(pages: Any, request: Request) -> Response:
+    """What stands in place of a view of Datasette. Not its NotFound: that looks for other addresses, and may send the browser there."""
+    answer: Response = await pages.page("wrong.html", request, status=404, message=words.gettext("There is no such page."))
+    return answer

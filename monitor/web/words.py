@@ -1,0 +1,133 @@
+"""The pages' words in the reader's language, and figures as that language writes them.
+
+The promise: a page is in one language, that of `?lang=`, else the one chosen before, else the browser's first that we have. What
+the store says (reasons of alerts, posts) stays as it was written, and is marked as such. Messages are gettext's; locales/fr.po.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from contextvars import ContextVar
+from pathlib import Path
+
+from babel.core import Locale
+from babel.dates import format_date, format_datetime
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+from datasette.utils.asgi import Request, Response
+from jinja2 import Environment
+from markupsafe import Markup, escape
+
+LANGUAGES = {"en": "English", "fr": "Français"}
+
+COOKIE = "forum_monitor_language"
+
+_YEAR = 365 * 86400
+
+_chosen: ContextVar[str] = ContextVar("language", default="en")
+
+
+def language() -> str:
+    """The language of the request under way, ISO 639."""
+    return _chosen.get()
+
+
+def choose(request: Request) -> None:
+    """Take up the language that a request asks for."""
+    wanted = [request.args.get("lang") or "", request.cookies.get(COOKIE) or "", *_accepted(request.headers.get("accept-language") or "")]
+    _chosen.set(next((each for each in wanted if each in LANGUAGES), "en"))
+
+
+def _accepted(header: str) -> list[str]:
+    """The languages of an Accept-Language header, without their countries, the most wanted first (RFC 9110, 12.5.4)."""
+    found = []
+    for part in header[:1000].split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            found.append((-float(weight or 1), tag.partition("-")[0].casefold()))
+        except ValueError:
+            continue
+    return [tag for _, tag in sorted(found, key=lambda each: each[0])]
+
+
+def remembered(request: Request, response: Response) -> Response:
+    """The response, with the language kept for the next page where the request named one."""
+    if request.args.get("lang") in LANGUAGES:
+        response.set_cookie(COOKIE, language(), max_age=_YEAR, httponly=True, samesite="lax")
+    return response
+
+
+@functools.cache
+def _catalog(code: str) -> Catalog | None:
+    path = Path(__file__).with_name("locales") / f"{code}.po"
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def gettext(text: str) -> str:
+    """A text of ours in the reader's language; English where it is not translated."""
+    catalog = _catalog(language())
+    message = catalog.get(text) if catalog else None
+    return str(message.string) if message and message.string and isinstance(message.string, str) else text
+
+
+def ngettext(one: str, many: str, count: int) -> str:
+    """The form of a text of ours that fits a count."""
+    catalog = _catalog(language())
+    message = catalog.get(one) if catalog else None
+    if message and isinstance(message.string, tuple | list) and all(message.string):
+        return str(message.string[0 if Locale.parse(language()).plural_form(count) == "one" else -1])
+    return one if count == 1 else many
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+def mean(value: float) -> str:
+    """A mean in [-1, 1]: `+0.31`, `−0,31`."""
+    rounded = round(value, 2)
+    return format_decimal(rounded, format="+0.00;−0.00" if rounded else "0.00", locale=language())
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] in whole percent."""
+    return format_percent(share, format="#,##0%" if language() == "en" else None, locale=language())
+
+
+def number(count: float) -> str:
+    """A count."""
+    return format_decimal(count, locale=language())
+
+
+def day(value: dt.date | str) -> str:
+    """A UTC day: `24 Jan 2025`."""
+    on = dt.date.fromisoformat(value[:10]) if isinstance(value, str) else value
+    return format_date(on, format="d MMM y", locale=language())
+
+
+def moment(value: dt.datetime | str) -> str:
+    """A time in UTC to the minute, said to be so."""
+    at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    return format_datetime(at, format="d MMM y HH:mm", locale=language()) + " UTC"
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval of a mean."""
+    return gettext("%(low)s to %(high)s") % {"low": mean(low), "high": mean(high)}
+
+
+def time_tag(value: str) -> Markup:
+    """A time with its machine-readable form."""
+    return Markup('<time datetime="{}">{}</time>').format(value, moment(value))
+
+
+def install(env: Environment) -> None:
+    """Give an environment our words: `_()`, `ngettext()`, {% trans %}, and the filters for figures."""
+    env.add_extension("jinja2.ext.i18n")
+    env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters.update(mean=mean, percent=percent, number=number, day=day, moment=moment, time_tag=time_tag)
+    env.globals.update(interval=interval, escape=escape)
