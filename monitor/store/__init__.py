@@ -22,14 +22,32 @@ from monitor.store.spending import Spending
 from monitor.store.spoken import Speaking, Spoken
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
+from monitor.store.watched import PageOfAlerts, Watched
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Reading", "SiteFile",
-    "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "KEEP_RUNS",
+    "KEEP_VISITS",
+    "PERSON",
+    "PURGE_AFTER",
+    "SCHEMA",
+    "TIMEOUT",
+    "Counts",
+    "Drawn",
+    "Due",
+    "Frame",
+    "PageOfAlerts",
+    "Reading",
+    "SiteFile",
+    "Spoken",
+    "Standing",
+    "Step",
+    "Store",
+    "Unread",
+    "Visit",
 ]  # fmt: skip
 
 
-class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Queries):
+class Store(Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Known, Silences, Reviews, Speaking, Watched, Queries):
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 
     Raises StoreError for what cannot be opened, NewerSchema for a database from a newer version, Busy when another

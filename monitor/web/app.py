@@ -8,20 +8,22 @@ import contextvars
 import datetime as dt
 import ipaddress
 import logging
+import os
 import secrets
 import socket
-import traceback
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
 from datasette.plugins import pm
-from datasette.utils.asgi import Base400, Request, Response
+from datasette.utils.asgi import BadRequest, Base400, NotFound, Request, Response
 from datasette.views.base import DatasetteError
 from jinja2 import Environment
 
@@ -29,7 +31,7 @@ from monitor import clock, glossary
 from monitor.config import Config
 from monitor.errors import InputError, MonitorError
 from monitor.store import Store
-from monitor.web import guard, words
+from monitor.web import guard, packed, signing, words
 
 log = logging.getLogger("forum-monitor")
 
@@ -48,6 +50,18 @@ _SETTINGS = {
     "suggest_facets": False,  # guesses cost a query per column
     "default_cache_ttl": 0,
 }
+
+PATIENCE = 5.0
+"""Seconds that a page waits for another process to let go of the store."""
+
+GATHERING = 10.0
+"""Seconds that gathering what stands on a page may take."""
+
+STOPPING = 3
+"""Seconds that answers under way have to end once the server is told to stop."""
+
+COOKIES = frozenset({signing.COOKIE, words.COOKIE, "ds_csrftoken", "ds_messages"})
+"""Of the cookies of a request those that are read."""
 
 View = Callable[["Pages", Request], Awaitable[Response]]
 
@@ -79,9 +93,10 @@ class Pages(Datasette):  # type: ignore[misc]
 
     def __init__(self, config: Config, served: Served, *, routes: Iterable[tuple[str, View]]) -> None:
         self.config, self.served, self.ours = config, served, tuple(routes)  # first: Datasette asks its plugins while it is made
+        self.operator = signing.Operator(served.token)
         super().__init__(
-            files=[], template_dir=str(FOLDER / "templates"), static_mounts=[("static", str(FOLDER / "static"))],
-            metadata=_metadata(), settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
+            files=[], template_dir=str(FOLDER / "templates"), metadata=_metadata(),
+            settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
         )  # fmt: skip
         if served.loopback:
             self.add_database(Database(self, path=str(config.database), is_mutable=True), name=DATABASE)
@@ -90,15 +105,41 @@ class Pages(Datasette):  # type: ignore[misc]
         """What `gather` makes of the store, opened read-only, in a thread of its own; the language of the request goes along."""
 
         def run() -> Any:
-            with Store(self.config.database, read_only=True) as store:
+            with Store(self.config.database, read_only=True, timeout=PATIENCE) as store:
+                end = time.monotonic() + GATHERING
+                store.connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
                 return gather(store)
 
-        return await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, run)
+        return await _in_thread(run)
+
+    async def write(self, act: Callable[[Store], Any]) -> Any:
+        """What `act` returns, which may change the store. For views that call `signing.require` first."""
+
+        def run() -> Any:
+            with Store(self.config.database, timeout=PATIENCE) as store:
+                return act(store)
+
+        return await _in_thread(run)
+
+    async def form(self, request: Request) -> dict[str, str]:
+        """The fields of a form that was sent."""
+        try:
+            return dict(parse_qsl((await request.post_body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+        except ValueError:
+            raise BadRequest("That is more than any form here holds.") from None
+
+    def told(self, message: str) -> str:
+        """An error's sentence for whoever reads the pages, who need not know where the files of this machine lie."""
+        return message.replace(f"{self.config.database.parent}{os.sep}", "")
 
     async def page(self, template: str, request: Request, status: int = 200, **context: Any) -> Response:
         """A page of ours."""
         html = await self.render_template(template, {"page": template.partition(".")[0], **context}, request=request)
         return Response.html(html, status=status)
+
+
+async def _in_thread(run: Callable[[], Any]) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, run)
 
 
 def _metadata() -> dict[str, Any]:
@@ -117,12 +158,26 @@ class _Plugin:
 
     @hookimpl
     def register_routes(self, datasette: Datasette) -> list[tuple[str, Any]]:
-        return [(pattern, _answering(view)) for pattern, view in datasette.ours] if isinstance(datasette, Pages) else []
+        if not isinstance(datasette, Pages):
+            return []
+        return [*((pattern, _answering(view)) for pattern, view in datasette.ours), (_elsewhere(datasette.served), _nothing_there)]
 
     @hookimpl
     def prepare_jinja2_environment(self, env: Environment, datasette: Datasette) -> None:
         if isinstance(datasette, Pages):
             words.install(env)
+            env.globals["static"] = packed.address
+
+    @hookimpl
+    def actor_from_request(self, datasette: Datasette, request: Request) -> dict[str, str] | None:
+        return signing.actor(datasette, request) if isinstance(datasette, Pages) else None
+
+    @hookimpl(tryfirst=True)
+    def forbidden(self, datasette: Datasette, request: Request, message: str) -> Any:
+        if not isinstance(datasette, Pages):
+            return None
+        words.choose(request)
+        return datasette.page("wrong.html", request, status=403, message=message)
 
     @hookimpl
     def extra_template_vars(self, request: Request | None, datasette: Datasette) -> dict[str, Any]:
@@ -142,9 +197,9 @@ class _Plugin:
         if not isinstance(datasette, Pages):
             return None
         status, message = _told(exception)
+        message = datasette.told(message)
         if status >= 500:
-            at = traceback.extract_tb(exception.__traceback__)[-1]
-            log.error("%s: %s at %s:%s", request.path, type(exception).__name__, Path(at.filename).name, at.lineno)
+            log.error("%s: %s at %s", request.path, type(exception).__name__, guard.place(exception))
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
         words.choose(request)
@@ -152,7 +207,10 @@ class _Plugin:
 
     @hookimpl
     def asgi_wrapper(self, datasette: Datasette) -> Callable[[Any], Any]:
-        return guard.guarded(datasette.served.hosts) if isinstance(datasette, Pages) else lambda app: app
+        if not isinstance(datasette, Pages):
+            return lambda app: app
+        guarded = guard.guarded(datasette.served.hosts, COOKIES, f"/{DATABASE}")
+        return lambda app: guarded(packed.packing(app))
 
 
 _plugin = _Plugin()
@@ -162,8 +220,12 @@ def _told(exception: Exception) -> tuple[int, str]:
     """The HTTP status of an exception, and a sentence that quotes nothing of the store."""
     if isinstance(exception, MonitorError):
         return (404 if isinstance(exception, InputError) else 503), str(exception)
+    if isinstance(exception, NotFound) and str(exception) in ("", "404"):
+        return 404, words.gettext("There is no such page.")
+    if isinstance(exception, DatasetteError) and exception.message_is_html:
+        return exception.status, exception.title or words.gettext("This could not be read.")
     if isinstance(exception, Base400 | DatasetteError):
-        return exception.status, str(getattr(exception, "message", None) or exception) or words.gettext("There is no such page.")
+        return exception.status, str(getattr(exception, "message", None) or exception)
     return 500, words.gettext("The page could not be made; the terminal of `forum-monitor web` says where it failed.")
 
 
@@ -175,6 +237,17 @@ def _answering(view: View) -> Any:
         return words.remembered(request, await view(datasette, request))
 
     return answer
+
+
+def _elsewhere(served: Served) -> str:
+    """A pattern of the paths at which nothing is, whatever Datasette has there: its own `/-/` tells of this machine and its settings."""
+    theirs = rf"{DATABASE}(?:[/.]|$)|" if served.loopback else ""
+    return rf"^/(?!{theirs}-/static/|favicon\.ico$)"
+
+
+async def _nothing_there(datasette: Pages, request: Request) -> Response:
+    words.choose(request)
+    raise NotFound("404")
 
 
 def application(config: Config, served: Served, routes: Iterable[tuple[str, View]]) -> Pages:
@@ -206,8 +279,11 @@ def listening(host: str, port: int) -> socket.socket:
 
 def serve(app: Pages, listener: socket.socket) -> None:
     """Answer until SIGTERM or Ctrl-C."""
-    server = uvicorn.Server(uvicorn.Config(app.app(), log_level="warning", access_log=False, server_header=False, lifespan="on"))
-    server.run(sockets=[listener])
+    settings = uvicorn.Config(
+        app.app(), http="h11", ws="none", log_level="warning", access_log=False, server_header=False, lifespan="on",
+        timeout_graceful_shutdown=STOPPING,
+    )  # fmt: skip
+    uvicorn.Server(settings).run(sockets=[listener])
 
 
 def today() -> dt.date:
