@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.conditions import DIRECTIONS
-from monitor.config import Config, seconds
+from monitor.config import Config
 from monitor.errors import InputError
 from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED, from_text
 from monitor.store import Step, Store
@@ -32,13 +32,11 @@ SILENCED = ("rule", "team", "source")
 """What a silence can name."""
 
 
-def silence(
-    store: Store, config: Config, named: Mapping[str, str], duration: str, reason: str, *, now: dt.datetime
-) -> tuple[int, dt.datetime]:
-    """Keep alerts from being sent from `now` (aware) on; returns the silence's id and when it ends.
+def silence(store: Store, config: Config, named: Mapping[str, str], lasts: dt.timedelta, reason: str, *, now: dt.datetime) -> int:
+    """Keep alerts from being sent for a time from `now` (aware) on; returns the silence's id.
 
     `named` says which: the id of a rule, a team or a source by the words of SILENCED; what it leaves out is any. Raises InputError
-    where that, `duration` (`12h`, `3d`) or the reason will not do.
+    where that or the reason will not do.
     """
     known = silenceable(config)
     key = []
@@ -49,13 +47,9 @@ def silence(
         key.append(word)
     if set(key) == {ALL}:
         raise InputError("name what is silenced: a team, a rule or a source")
-    if not duration.strip() or not reason.strip():
-        raise InputError("say how long, such as 12h or 3d, and give a reason")
-    try:
-        ends = now + dt.timedelta(seconds=seconds(duration))
-    except ValueError as error:
-        raise InputError(f"how long is {duration!r}: {error}") from None
-    return store.silence(*key, begins_at=now, ends_at=ends, reason=" ".join(reason.split())[:MAX_REASON]), ends
+    if not reason.strip():
+        raise InputError("give a reason, for those who look at it later")
+    return store.silence(*key, begins_at=now, ends_at=now + lasts, reason=" ".join(reason.split())[:MAX_REASON])
 
 
 def end_silence(store: Store, silence_id: int, *, now: dt.datetime) -> None:

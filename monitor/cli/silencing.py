@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import click
 
 from monitor import clock
@@ -25,6 +27,7 @@ def silence(
 ) -> None:  # fmt: skip
     """Keep alerts of a team, a rule or a source from being sent for a time. What still fires when it ends is told then, once."""
     from monitor import telling
+    from monitor.section import seconds
     from monitor.show import silences_table
     from monitor.store import Store
 
@@ -46,7 +49,11 @@ def silence(
         raise InputError("name what is silenced: a team, --rule R or --source S")
     if not duration or not reason.strip():
         raise InputError("say how long and why: --for 3d --reason '...'")
+    try:
+        lasts = dt.timedelta(seconds=seconds(duration))
+    except ValueError as error:
+        raise InputError(f"--for {duration}: {error}") from None
     named = {"rule": rule or "", "team": team_id(config, team) if team else "", "source": source or ""}
     with Store(config.database) as store:
-        number, ends = telling.silence(store, config, named, duration, reason, now=now)
-    click.echo(f"silence: {number}, until {ends:%-d %B %Y, %H:%M} UTC. `forum-monitor silence --end {number}` ends it sooner.")
+        number = telling.silence(store, config, named, lasts, reason, now=now)
+    click.echo(f"silence: {number}, until {now + lasts:%-d %B %Y, %H:%M} UTC. `forum-monitor silence --end {number}` ends it sooner.")

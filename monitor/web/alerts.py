@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Request, Response
 
 from monitor import clock, telling
-from monitor.config import Config
+from monitor.config import Config, seconds
 from monitor.errors import InputError
-from monitor.messages import quoted
+from monitor.messages import quotation
 from monitor.records import ALL
 from monitor.store import Store
 from monitor.web import signing
@@ -57,7 +57,11 @@ async def silence(pages: Pages, request: Request) -> Response:
     named = {what: form.get(what, "") for what in telling.SILENCED}
 
     def act(store: Store) -> None:
-        telling.silence(store, pages.config, named, form.get("for", ""), form.get("reason", ""), now=clock.now())
+        try:
+            lasts = dt.timedelta(seconds=seconds(form.get("for", "")))
+        except ValueError as error:
+            raise InputError(f"{form.get('for', '')!r}: {error}") from None
+        telling.silence(store, pages.config, named, lasts, form.get("reason", ""), now=clock.now())
 
     return await _done(pages, request, act, form)
 
@@ -94,7 +98,7 @@ async def _page(pages: Pages, request: Request, status: int = 200, wrong: str = 
             "silences": [dict(row) for row in store.silences(now)],
             "older": page.older,
             "history": [
-                _alert(alert, [quoted(post, excerpt) for post in store.alert_posts(alert["id"])], messages.get(alert["id"], ()), config)
+                _alert(alert, [quotation(post, excerpt) for post in store.alert_posts(alert["id"])], messages.get(alert["id"], ()), config)
                 for alert in page.alerts
             ],
         }

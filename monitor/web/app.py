@@ -277,13 +277,18 @@ def listening(host: str, port: int) -> socket.socket:
         raise InputError(f"nothing can be served on {host} port {port} ({why}): give another --port, or stop what is there") from None
 
 
-def serve(app: Pages, listener: socket.socket) -> None:
-    """Answer until SIGTERM or Ctrl-C."""
+def server(app: Pages) -> uvicorn.Server:
+    """What answers HTTP for an application. Told to stop, it gives what is under way STOPPING seconds."""
     settings = uvicorn.Config(
         app.app(), http="h11", ws="none", log_level="warning", access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=STOPPING,
     )  # fmt: skip
-    uvicorn.Server(settings).run(sockets=[listener])
+    return uvicorn.Server(settings)
+
+
+def serve(app: Pages, listener: socket.socket) -> None:
+    """Answer until SIGTERM or Ctrl-C."""
+    server(app).run(sockets=[listener])
 
 
 def today() -> dt.date:
