@@ -5,6 +5,7 @@ The promise: each answer comes from an index or from tables that stay small, so 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from monitor.records import from_text
 from monitor.store.connection import Connection
 
-_RECENT_EVENTS = 20_000
+_RECENT_EVENTS = 10_000
 """Of `alert_events` so many are looked through for the reasons of what stands now."""
 
 
@@ -24,6 +25,10 @@ class PageOfAlerts(NamedTuple):
     older: int | None
 
 
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["rule"], row["team"], row["source"]
+
+
 class Watched(Connection):
     """Questions on `alert_states`, `alerts`, `deliveries`, `crawls` and `runs`."""
 
@@ -32,21 +37,40 @@ class Watched(Connection):
 
         A reason is None where it is that of an old event. What fires stands first.
         """
-        rows = self.rows(
-            """WITH stands AS (SELECT * FROM alert_states WHERE checked_day IS NOT NULL
-                               AND (state IN ('pending', 'firing', 'recovering') OR health <> 'ok')),
-               recent AS (SELECT max(id) AS id, rule, team, source, "after" FROM (SELECT * FROM alert_events ORDER BY id DESC LIMIT ?)
-                          WHERE "after" <> 'normal' GROUP BY rule, team, source, "after")
-               SELECT s.*, coalesce(a.reason, e.reason) AS reason, h.reason AS health_reason FROM stands s
-               LEFT JOIN alerts a ON a.id = s.alert_id AND s.state = 'firing'
-               LEFT JOIN recent r ON (r.rule, r.team, r.source, r."after") = (s.rule, s.team, s.source, s.state)
-               LEFT JOIN alert_events e ON e.id = r.id
-               LEFT JOIN recent g ON (g.rule, g.team, g.source, g."after") = (s.rule, s.team, s.source, s.health)
-               LEFT JOIN alert_events h ON h.id = g.id
-               ORDER BY s.state <> 'firing', s.state <> 'recovering', s.state <> 'pending', s.since DESC, s.rule, s.team, s.source""",
-            (_RECENT_EVENTS,),
+        rows = [
+            dict(row)
+            for row in self.rows(
+                """SELECT s.*, a.reason FROM alert_states s LEFT JOIN alerts a ON a.id = s.alert_id AND s.state = 'firing'
+                   WHERE s.checked_day IS NOT NULL AND (s.state IN ('pending', 'firing', 'recovering') OR s.health <> 'ok')
+                   ORDER BY s.state <> 'firing', s.state <> 'recovering', s.state <> 'pending', s.since DESC, s.rule, s.team, s.source"""
+            )
+        ]
+        standing = ("pending", "recovering")
+        lacking = {(*_key(row), row["state"]) for row in rows if row["state"] in standing}
+        reasons = self._reasons(lacking | {(*_key(row), row["health"]) for row in rows if row["health"] != "ok"})
+        return [
+            row
+            | {
+                "reason": reasons.get((*_key(row), row["state"])) if row["state"] in standing else row["reason"],
+                "health_reason": reasons.get((*_key(row), row["health"])),
+            }
+            for row in rows
+        ]
+
+    def _reasons(self, wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+        """By (rule, team, source, what began): why it last did, of the recent events."""
+        found: dict[tuple[str, ...], str] = {}
+        newest = self.connection.execute(
+            'SELECT rule, team, source, "after", reason FROM alert_events ORDER BY id DESC LIMIT ?', (_RECENT_EVENTS,)
         )
-        return [dict(row) for row in rows]
+        with self._errors(), contextlib.closing(newest):
+            for rule, team, source, after, reason in newest if wanted else ():
+                key = (rule, team, source, after)
+                if key in wanted and key not in found:
+                    found[key] = reason
+                    if len(found) == len(wanted):
+                        break
+        return found
 
     def series_counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """How many watched series are in each state, and of each health."""

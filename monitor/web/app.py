@@ -116,6 +116,7 @@ class Pages(Datasette):  # type: ignore[misc]
         """What `act` returns, which may change the store. For views that call `signing.require` first."""
 
         def run() -> Any:
+            Store(self.config.database, read_only=True, timeout=PATIENCE).close()  # one that went away is not made anew
             with Store(self.config.database, timeout=PATIENCE) as store:
                 return act(store)
 
@@ -271,10 +272,13 @@ def names(host: str, others: Iterable[str] = ()) -> frozenset[str]:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at an address. Raises InputError when it cannot: the port is taken, or not ours to use."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"nothing can be served on {host} port {port} ({why}): give another --port, or stop what is there") from None
+    # Connections have it from here: asyncio does not set it for a socket that it has not made, and each answer would wait 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def server(app: Pages) -> uvicorn.Server:
