@@ -25,25 +25,8 @@ from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 from monitor.store.watched import PageOfAlerts, Watched
 
 __all__ = [
-    "KEEP_RUNS",
-    "KEEP_VISITS",
-    "PERSON",
-    "PURGE_AFTER",
-    "SCHEMA",
-    "TIMEOUT",
-    "Counts",
-    "Drawn",
-    "Due",
-    "Frame",
-    "PageOfAlerts",
-    "Reading",
-    "SiteFile",
-    "Spoken",
-    "Standing",
-    "Step",
-    "Store",
-    "Unread",
-    "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "PageOfAlerts", "Reading",
+    "SiteFile", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
