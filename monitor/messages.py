@@ -102,7 +102,7 @@ def compose(
     key = _key(event, "event_id", "at")
     opened = _key(event, "opened_id", "opened_at")
     subject, over = _subject(event, config), event["state"] == "resolved"
-    quoted = [] if over else [_quoted(post, config.privacy.excerpt) for post in posts]
+    quoted = [] if over else [quotation(post, config.privacy.excerpt) for post in posts]
     values = {
         "over": over,
         "again": not over and key != opened,
@@ -234,7 +234,7 @@ def date(day: dt.date | str) -> str:
     return f"{dt.date.fromisoformat(day) if isinstance(day, str) else day:%-d %B %Y}"
 
 
-def _quoted(post: Mapping[str, Any], length: int) -> dict[str, Any]:
+def quotation(post: Mapping[str, Any], length: int) -> dict[str, Any]:
     """What is told of a post. `link` is its address where that is one of the web, which alone may become a link."""
     told = [post["label"], post["source"], f"{date(post['posted_at'][:10])}, {post['posted_at'][11:16]} UTC"]
     url = _one_line(post["url"])

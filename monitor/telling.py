@@ -14,7 +14,8 @@ from typing import Any
 
 from monitor.conditions import DIRECTIONS
 from monitor.config import Config
-from monitor.records import ALL, from_text
+from monitor.errors import InputError
+from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED, from_text
 from monitor.store import Step, Store
 
 TURN = dt.timedelta(days=7)
@@ -22,6 +23,48 @@ TURN = dt.timedelta(days=7)
 
 Row = Mapping[str, Any] | sqlite3.Row
 """An alert: rule, type, team, source, day (text), value, before, severity."""
+
+
+MAX_REASON = 500
+"""Characters of the reason of a silence; the rest is cut off."""
+
+SILENCED = ("rule", "team", "source")
+"""What a silence can name."""
+
+
+def silence(store: Store, config: Config, named: Mapping[str, str], lasts: dt.timedelta, reason: str, *, now: dt.datetime) -> int:
+    """Keep alerts from being sent for a time from `now` (aware) on; returns the silence's id.
+
+    `named` says which: the id of a rule, a team or a source by the words of SILENCED; what it leaves out is any. Raises InputError
+    where that or the reason will not do.
+    """
+    known = silenceable(config)
+    key = []
+    for what in SILENCED:
+        word = named.get(what) or ALL
+        if word != ALL and word not in known[what]:
+            raise InputError(f"there is no {what} {word!r}. Known are {', '.join(known[what])}")
+        key.append(word)
+    if set(key) == {ALL}:
+        raise InputError("name what is silenced: a team, a rule or a source")
+    if not reason.strip():
+        raise InputError("give a reason, for those who look at it later")
+    return store.silence(*key, begins_at=now, ends_at=now + lasts, reason=" ".join(reason.split())[:MAX_REASON])
+
+
+def end_silence(store: Store, silence_id: int, *, now: dt.datetime) -> None:
+    """End a silence now. Raises InputError where none with this id is in force."""
+    if not store.end_silence(silence_id, now):
+        raise InputError(f"no silence {silence_id} is in force: `forum-monitor silence --list` shows those that are")
+
+
+def silenceable(config: Config) -> dict[str, list[str]]:
+    """The ids that a silence can name, by the words of SILENCED."""
+    return {
+        "rule": [*(rule.id for rule in config.rules), SOURCE_STOPPED, POSTS_UNREAD],
+        "team": [team.id for team in config.teams],
+        "source": [source.name for source in config.sources],
+    }
 
 
 def addressed(store: Store, config: Config, steps: Sequence[Step], *, now: dt.datetime) -> list[Step]:

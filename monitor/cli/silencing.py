@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
 
 import click
 
 from monitor import clock
 from monitor.cli.around import emit, loaded, output, team_id
 from monitor.errors import InputError
-from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED
-
-if TYPE_CHECKING:
-    from monitor.config import Config
 
 
 @click.command()
@@ -31,6 +26,7 @@ def silence(
     end: int | None, form: str | None,
 ) -> None:  # fmt: skip
     """Keep alerts of a team, a rule or a source from being sent for a time. What still fires when it ends is told then, once."""
+    from monitor import telling
     from monitor.section import seconds
     from monitor.show import silences_table
     from monitor.store import Store
@@ -46,8 +42,7 @@ def silence(
         return
     if end is not None:
         with Store(config.database) as store:
-            if not store.end_silence(end, now):
-                raise InputError(f"no silence {end} is in force: `forum-monitor silence --list` shows those that are")
+            telling.end_silence(store, end, now=now)
         click.echo(f"silence: {end} is over. What was kept and still fires is told by the next round.")
         return
     if not (team or rule or source):
@@ -55,24 +50,10 @@ def silence(
     if not duration or not reason.strip():
         raise InputError("say how long and why: --for 3d --reason '...'")
     try:
-        ends = now + dt.timedelta(seconds=seconds(duration))
+        lasts = dt.timedelta(seconds=seconds(duration))
     except ValueError as error:
         raise InputError(f"--for {duration}: {error}") from None
-    key = (_known(rule, _rules(config), "rule"), team_id(config, team) if team else ALL, _known(source, _sources(config), "source"))
+    named = {"rule": rule or "", "team": team_id(config, team) if team else "", "source": source or ""}
     with Store(config.database) as store:
-        number = store.silence(*key, begins_at=now, ends_at=ends, reason=" ".join(reason.split())[:500])
-    click.echo(f"silence: {number}, until {ends:%-d %B %Y, %H:%M} UTC. `forum-monitor silence --end {number}` ends it sooner.")
-
-
-def _known(word: str | None, known: list[str], what: str) -> str:
-    if word is not None and word not in known:
-        raise InputError(f"there is no {what} {word!r}. Known are {', '.join(known)}")
-    return word or ALL
-
-
-def _rules(config: Config) -> list[str]:
-    return [*(rule.id for rule in config.rules), SOURCE_STOPPED, POSTS_UNREAD]
-
-
-def _sources(config: Config) -> list[str]:
-    return [source.name for source in config.sources]
+        number = telling.silence(store, config, named, lasts, reason, now=now)
+    click.echo(f"silence: {number}, until {now + lasts:%-d %B %Y, %H:%M} UTC. `forum-monitor silence --end {number}` ends it sooner.")

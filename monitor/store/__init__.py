@@ -26,17 +26,18 @@ from monitor.store.spoken import Speaking, Spoken
 from monitor.store.spreads import Spreads
 from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
+from monitor.store.watched import PageOfAlerts, Watched
 from monitor.store.weeks import Weeks
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame", "Reading",
-    "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame",
+    "PageOfAlerts", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
 ]  # fmt: skip
 
 
 class Store(
     Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Published,
-    Queries,
+    Watched, Queries,
 ):  # fmt: skip
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 

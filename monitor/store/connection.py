@@ -16,7 +16,7 @@ SCHEMA = 13
 """The number of migrations in schema.py, which is what `PRAGMA user_version` holds in an up-to-date database."""
 
 TIMEOUT = 30.0
-"""Seconds that a writer waits for another one."""
+"""Seconds that a writer waits for another one, unless it is opened with another `timeout`."""
 
 
 def storable(text: str | None) -> str | None:
@@ -27,16 +27,16 @@ def storable(text: str | None) -> str | None:
 class Connection:
     """An open SQLite file, as every subject of the store uses it. See `monitor.store.Store`."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, read_only: bool = False, timeout: float = TIMEOUT) -> None:
+        self.path, self.timeout = path, timeout
         try:
             if read_only:
                 if not path.exists():
                     raise StoreError(f"{path} does not exist yet: run `forum-monitor once` or `forum-monitor import` first")
-                self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT, isolation_level=None)
+                self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout, isolation_level=None)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self.connection = sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None)
+                self.connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
             with self._errors():
                 self._prepare(read_only)
@@ -75,7 +75,7 @@ class Connection:
 
     def _write_ahead(self) -> None:
         """Turn to WAL mode. Of two processes that do so on a fresh file, SQLite fails one at once, whatever the time-out."""
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + self.timeout
         while True:
             try:
                 self.connection.execute("PRAGMA journal_mode = WAL")
@@ -99,7 +99,9 @@ class Connection:
         """SQLite's words in ours: what to do about it."""
         name = getattr(error, "sqlite_errorname", "") or ""
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Busy(f"{self.path} is held by another process for more than {TIMEOUT:.0f} s: wait, or stop the other one")
+            return Busy(f"{self.path} is held by another process for more than {self.timeout:.0f} s: wait, or stop the other one")
+        if name.startswith("SQLITE_INTERRUPT"):
+            return StoreError("that took too long to gather: ask for less, such as fewer days")
         if name.startswith("SQLITE_FULL"):
             return StoreError(
                 f"no space is left on the disk of {self.path}: free some; everything stored before is intact and the step can run again"

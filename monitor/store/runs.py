@@ -131,7 +131,11 @@ class Runs(Posts):
 
     def last_crawls(self) -> dict[str, sqlite3.Row]:
         """The newest crawl of each source."""
-        return {row["source"]: row for row in self.rows("SELECT * FROM crawls WHERE id IN (SELECT max(id) FROM crawls GROUP BY source)")}
+        rows = self.rows(
+            """SELECT c.* FROM sources s JOIN crawls c ON c.id = (
+                SELECT id FROM crawls WHERE source = s.source ORDER BY started_at DESC, id DESC LIMIT 1)"""
+        )
+        return {row["source"]: row for row in rows}
 
     def covered(self, since: dt.date) -> tuple[set[tuple[str, dt.date]], dict[str, dt.date], dict[str, dt.date]]:
         """What finished crawls have read: (source, day) from `since` on; the first day that each has not read to its end; its first day."""

@@ -114,8 +114,14 @@ class Visits(Connection):
     def verdicts(self, source: str) -> list[sqlite3.Row]:
         """What the files of the hosts of a source's last recorded crawl said last: host, path, verdict, read_at."""
         return self.rows(
-            """SELECT host, path, verdict, read_at FROM site_files WHERE host IN (
-                SELECT DISTINCT v.host FROM visits v JOIN crawls c ON c.id = v.crawl_id WHERE c.source = ?) ORDER BY host, path DESC""",
+            # Few crawls have visits, of the many that a source has had: they are looked up one by one in the index.
+            """WITH RECURSIVE recorded (id) AS (SELECT min(crawl_id) FROM visits
+                   UNION ALL SELECT (SELECT min(crawl_id) FROM visits WHERE crawl_id > id)
+                             FROM recorded WHERE id IS NOT NULL)
+               SELECT host, path, verdict, read_at FROM site_files WHERE host IN (
+                   SELECT v.host FROM recorded r CROSS JOIN crawls c ON c.id = r.id AND +c.source = ?
+                   CROSS JOIN visits v ON v.crawl_id = r.id)
+               ORDER BY host, path DESC""",
             (source,),
         )
 

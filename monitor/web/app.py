@@ -8,19 +8,21 @@ import contextvars
 import datetime as dt
 import ipaddress
 import logging
+import os
 import secrets
 import socket
-import traceback
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
-from datasette.utils.asgi import Base400, Request, Response
+from datasette.utils.asgi import BadRequest, Base400, NotFound, Request, Response
 from datasette.views.base import DatasetteError
 from jinja2 import Environment
 
@@ -28,7 +30,7 @@ from monitor import clock
 from monitor.config import Config
 from monitor.errors import InputError, MonitorError
 from monitor.store import Store
-from monitor.web import guard, tables, words
+from monitor.web import guard, packed, signing, tables, words
 
 log = logging.getLogger("forum-monitor")
 
@@ -45,6 +47,18 @@ _SETTINGS = {
     "default_cache_ttl": 0,
     "truncate_cells_html": 400,
 }
+
+PATIENCE = 5.0
+"""Seconds that a page waits for another process to let go of the store."""
+
+GATHERING = 10.0
+"""Seconds that gathering what stands on a page may take."""
+
+STOPPING = 3
+"""Seconds that answers under way have to end once the server is told to stop."""
+
+COOKIES = frozenset({signing.COOKIE, words.COOKIE, "ds_csrftoken", "ds_messages"})
+"""Of the cookies of a request those that are read."""
 
 View = Callable[["Pages", Request], Awaitable[Response]]
 
@@ -76,9 +90,10 @@ class Pages(Datasette):  # type: ignore[misc]
 
     def __init__(self, config: Config, served: Served, *, routes: Iterable[tuple[str, View]], metadata: Mapping[str, Any]) -> None:
         self.config, self.served, self.ours = config, served, tuple(routes)  # first: Datasette asks its plugins while it is made
+        self.operator = signing.Operator(served.token)
         super().__init__(
-            files=[], template_dir=str(FOLDER / "templates"), static_mounts=[("static", str(FOLDER / "static"))],
-            metadata=metadata, settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
+            files=[], template_dir=str(FOLDER / "templates"), metadata=metadata,
+            settings={**_SETTINGS, "default_allow_sql": served.loopback}, secret=secrets.token_hex(32),
         )  # fmt: skip
         self.remove_database("_memory")
         if served.loopback:
@@ -88,15 +103,42 @@ class Pages(Datasette):  # type: ignore[misc]
         """What `gather` makes of the store, opened read-only, in a thread of its own; the language of the request goes along."""
 
         def run() -> Any:
-            with Store(self.config.database, read_only=True) as store:
+            with Store(self.config.database, read_only=True, timeout=PATIENCE) as store:
+                end = time.monotonic() + GATHERING
+                store.connection.set_progress_handler(lambda: time.monotonic() > end, 100_000)
                 return gather(store)
 
-        return await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, run)
+        return await _in_thread(run)
+
+    async def write(self, act: Callable[[Store], Any]) -> Any:
+        """What `act` returns, which may change the store. For views that call `signing.require` first."""
+
+        def run() -> Any:
+            Store(self.config.database, read_only=True, timeout=PATIENCE).close()  # one that went away is not made anew
+            with Store(self.config.database, timeout=PATIENCE) as store:
+                return act(store)
+
+        return await _in_thread(run)
+
+    async def form(self, request: Request) -> dict[str, str]:
+        """The fields of a form that was sent."""
+        try:
+            return dict(parse_qsl((await request.post_body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+        except ValueError:
+            raise BadRequest("That is more than any form here holds.") from None
+
+    def told(self, message: str) -> str:
+        """An error's sentence for whoever reads the pages, who need not know where the files of this machine lie."""
+        return message.replace(f"{self.config.database.parent}{os.sep}", "")
 
     async def page(self, template: str, request: Request, status: int = 200, **context: Any) -> Response:
         """A page of ours."""
         html = await self.render_template(template, {"page": template.partition(".")[0], **context}, request=request)
         return Response.html(html, status=status)
+
+
+async def _in_thread(run: Callable[[], Any]) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, run)
 
 
 # ---- what the plugin adds to Datasette ---------------------------------------------------------------------------------
@@ -112,7 +154,7 @@ class _Plugin:
         if not isinstance(datasette, Pages):
             return []
         # Datasette's own come after, so what is closed here is closed.
-        shut = tables.CLOSED if datasette.served.loopback else tables.CLOSED_TO_OTHERS
+        shut = tables.closed_paths(datasette.served.loopback)
         return [(pattern, _answering(view)) for pattern, view in (*datasette.ours, (shut, tables.closed))]
 
     @hookimpl
@@ -120,10 +162,22 @@ class _Plugin:
         if isinstance(datasette, Pages):
             words.install(env)
             env.filters["with_code"] = tables.with_code
+            env.globals["static"] = packed.address
 
     @hookimpl
     def render_cell(self, datasette: Datasette, value: Any) -> str | None:
         return tables.shown(value) if isinstance(datasette, Pages) else None
+
+    @hookimpl
+    def actor_from_request(self, datasette: Datasette, request: Request) -> dict[str, str] | None:
+        return signing.actor(datasette, request) if isinstance(datasette, Pages) else None
+
+    @hookimpl(tryfirst=True)
+    def forbidden(self, datasette: Datasette, request: Request, message: str) -> Any:
+        if not isinstance(datasette, Pages):
+            return None
+        words.choose(request)
+        return datasette.page("wrong.html", request, status=403, message=message)
 
     @hookimpl
     def extra_template_vars(self, request: Request | None, datasette: Datasette) -> dict[str, Any]:
@@ -145,9 +199,9 @@ class _Plugin:
         if not isinstance(datasette, Pages):
             return None
         status, message = _told(exception)
+        message = datasette.told(message)
         if status >= 500:
-            at = traceback.extract_tb(exception.__traceback__)[-1]
-            log.error("%s: %s at %s:%s", request.path, type(exception).__name__, Path(at.filename).name, at.lineno)
+            log.error("%s: %s at %s", request.path, type(exception).__name__, guard.place(exception))
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
         words.choose(request)
@@ -155,7 +209,10 @@ class _Plugin:
 
     @hookimpl
     def asgi_wrapper(self, datasette: Datasette) -> Callable[[Any], Any]:
-        return guard.guarded(datasette.served.hosts) if isinstance(datasette, Pages) else lambda app: app
+        if not isinstance(datasette, Pages):
+            return lambda app: app
+        guarded = guard.guarded(datasette.served.hosts, COOKIES)
+        return lambda app: guarded(packed.packing(app))
 
 
 _plugin = _Plugin()
@@ -165,10 +222,12 @@ def _told(exception: Exception) -> tuple[int, str]:
     """The HTTP status of an exception, and a sentence that quotes nothing of the store."""
     if isinstance(exception, MonitorError):
         return (404 if isinstance(exception, InputError) else 503), str(exception)
+    if isinstance(exception, NotFound) and str(exception) in ("", "404"):
+        return 404, words.gettext("There is no such page.")
     if isinstance(exception, DatasetteError) and exception.message_is_html:  # that of a query which ran for too long
         return exception.status, words.gettext("The query took too long, and was stopped: narrow it, for example to a range of days.")
     if isinstance(exception, Base400 | DatasetteError):
-        return exception.status, str(getattr(exception, "message", None) or exception) or words.gettext("There is no such page.")
+        return exception.status, str(getattr(exception, "message", None) or exception)
     return 500, words.gettext("The page could not be made; the terminal of `forum-monitor web` says where it failed.")
 
 
@@ -204,16 +263,27 @@ def names(host: str, others: Iterable[str] = ()) -> frozenset[str]:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at an address. Raises InputError when it cannot: the port is taken, or not ours to use."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"nothing can be served on {host} port {port} ({why}): give another --port, or stop what is there") from None
+    # Connections have it from here: asyncio does not set it for a socket that it has not made, and each answer would wait 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def server(app: Pages) -> uvicorn.Server:
+    """What answers HTTP for an application. Told to stop, it gives what is under way STOPPING seconds."""
+    settings = uvicorn.Config(
+        app.app(), http="h11", ws="none", log_level="warning", access_log=False, server_header=False, lifespan="on",
+        timeout_graceful_shutdown=STOPPING,
+    )  # fmt: skip
+    return uvicorn.Server(settings)
 
 
 def serve(app: Pages, listener: socket.socket) -> None:
     """Answer until SIGTERM or Ctrl-C."""
-    server = uvicorn.Server(uvicorn.Config(app.app(), log_level="warning", access_log=False, server_header=False, lifespan="on"))
-    server.run(sockets=[listener])
+    server(app).run(sockets=[listener])
 
 
 def today() -> dt.date:

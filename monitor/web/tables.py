@@ -44,12 +44,10 @@ def metadata(described: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     return {"title": "Sentiment toward AI teams", "databases": {DATABASE: {"tables": tables, "queries": queries, "first": list(VIEWS)}}}
 
 
-CLOSED = r"^/(?:-/|_|:|\.|[/\\]|[^/]+\.db$)"
-"""Addresses of Datasette that answer nowhere: its pages about itself, its own databases, downloads of the store; and `//host/`, from
-which it would send the browser on to that host."""
-
-CLOSED_TO_OTHERS = r"^/(?!static/)"
-"""What answers on loopback only: all that is not a page or a file of ours."""
+def closed_paths(loopback: bool) -> str:
+    """A pattern of the addresses at which nothing answers, whatever Datasette has there: its pages about itself, its own databases,
+    downloads of the store, `//host/`, from which it would send the browser on to that host; and, off loopback, the Data pages."""
+    return rf"^/(?!{DATABASE}(?:/|\.json$|$)|favicon\.ico$)" if loopback else r"^/(?!favicon\.ico$)"
 
 
 COUNT_MS = 100

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -125,9 +126,14 @@ def time_tag(value: str) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(value, moment(value))
 
 
+def code(text: str) -> Markup:
+    """A text of ours with what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
+
+
 def install(env: Environment) -> None:
     """Give an environment our words: `_()`, `ngettext()`, {% trans %}, and the filters for figures."""
     env.add_extension("jinja2.ext.i18n")
     env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
-    env.filters.update(mean=mean, percent=percent, number=number, day=day, moment=moment, time_tag=time_tag)
+    env.filters.update(mean=mean, percent=percent, number=number, day=day, moment=moment, time_tag=time_tag, code=code)
     env.globals.update(interval=interval, escape=escape)
