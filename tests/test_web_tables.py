@@ -142,7 +142,7 @@ def test_datasettes_pages_about_itself_are_closed(pages: app.Pages) -> None:
     assert {"/-/permissions", "/-/allow-debug", "/-/messages", "/-/patterns", "/-/threads.json", "/-/actor.json", "/-/logout"} <= set(paths)
     paths += ["//evil.example/", "/\\evil.example/", "//evil.example/%2e"]
     for path, answer in zip(paths, _get(pages, *paths), strict=True):
-        assert answer.status_code == 404 and "location" not in answer.headers, path
+        assert answer.status_code in (400, 404) and "location" not in answer.headers, path
 
 
 def test_json_and_csv_have_every_digit(pages: app.Pages) -> None:

@@ -47,7 +47,7 @@ def metadata(described: Iterable[Mapping[str, str]]) -> dict[str, Any]:
 def closed_paths(loopback: bool) -> str:
     """A pattern of the addresses at which nothing answers, whatever Datasette has there: its pages about itself, its own databases,
     downloads of the store, `//host/`, from which it would send the browser on to that host; and, off loopback, the Data pages."""
-    return rf"^/(?!{DATABASE}(?:/|\.json$|$)|favicon\.ico$)" if loopback else r"^/(?!favicon\.ico$)"
+    return rf"^/(?!{DATABASE}(?:/|\.json$|$)|favicon\.ico$)" if loopback else "^/"
 
 
 COUNT_MS = 100
