@@ -4,7 +4,7 @@
 at `confidence`) is under `threshold`. Clear: the mean itself is back at `recover`.
 
 False alarms per series and year on quiet simulated series around +0.05 of 5, 20 and 100 voices a day, measured by
-tests/benchmarks/alerts.py: 0.07, 0.08 and 0.00 with `confidence` 0.95; 0.02, 0.02 and 0.00 with 0.99.
+tests/benchmarks/alerts.py: 0.13, 0.15 and 0.00 with `confidence` 0.95; 0.02, 0.03 and 0.00 with 0.99.
 
 With `figure: corrected` the mean is that of the week (weekly.py), and the bound that of its stored interval. Of ten series-years each,
 false alarms a year by a sample of 20 posts a day: 0.3, 0.0 and 0.0 with `confidence` 0.8; by the confusion 0.4, 0.0 and 0.0.

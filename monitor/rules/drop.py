@@ -5,7 +5,7 @@
 one-sided bound of that difference (at `confidence`) is above zero. Clear: lower by no more than `recover`.
 
 False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
-tests/benchmarks/alerts.py: 0.13, 0.43 and 0.03 with `for` 2 and `confidence` 0.95; 0.05, 0.22 and 0.02 with 0.97. It
+tests/benchmarks/alerts.py: 0.17, 0.70 and 0.03 with `for` 2 and `confidence` 0.95; 0.12, 0.35 and 0.02 with 0.97. It
 compares one day at a time: of lasting falls by 0.25 at 20 voices a day it tells fewer than half, where `shift` tells all.
 
 With `figure: corrected` it compares a week with weeks before it (weekly.py). Of ten series-years each, false alarms a year by a sample of

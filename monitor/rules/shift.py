@@ -8,8 +8,8 @@ on, the last WEEK days with voices are compared with the weeks before it began. 
 `min_authors` are needed since the turn, not on every day. `direction: up` looks for rises.
 
 False alarms per series and year on quiet simulated series of 5, 20 and 100 voices a day, measured by
-tests/benchmarks/alerts.py: 0.27, 0.50 and 0.80 with `confidence` 0.9995. Lasting falls by 0.15, 0.25 and 0.5 are told after
-11.3, 4.5 and 1.5 days at 20 voices a day, after 4.4, 1.8 and 1.0 at 100: 0.96 to 1.16 times what a CUSUM takes that is told
+tests/benchmarks/alerts.py: 0.38, 0.67 and 0.75 with `confidence` 0.9995. Lasting falls by 0.15, 0.25 and 0.5 are told after
+10.6, 4.1 and 1.4 days at 20 voices a day, after 4.5, 1.8 and 1.0 at 100: 0.95 to 1.16 times what a CUSUM takes that is told
 the means before and after and makes as many false alarms.
 """
 
