@@ -276,6 +276,20 @@ def deliver(
     return done
 
 
+def tried(config: Config, now: dt.datetime, send: Callable[[Target, Message], str | None] = send) -> Iterator[tuple[str, str | None]]:
+    """Send a test message to each target at once: its name, and what went wrong, if anything did. Nothing of it is stored."""
+    message = Message(
+        title="forum-monitor: a test",
+        body=f"This is what an alert of yours would come as. It was asked for with `forum-monitor deliver --test` at {now:%H:%M} UTC.",
+        key=f"test {now.isoformat()}",
+    )
+    for target in config.notify.targets:
+        try:
+            yield target.key, send(target, message)
+        except DeliveryError as error:
+            yield target.key, str(error)
+
+
 def trend_of(store: Store, event: Mapping[str, Any], config: Config) -> list[DailyTrend]:
     """The days that a mail on the event shows, oldest first: its team's in its source, figures of too few people left out.
 

@@ -12,7 +12,7 @@ import errno
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -273,6 +273,8 @@ class Config(Section):
     database: File = Path("monitor.db")
     contact: str = Field(default="", max_length=200)
     """E-mail address or page that site owners see in our user agent; without it only loopback hosts are crawled."""
+    language: Literal["en", "fr"] | None = None
+    """Of the pages, unless their reader chooses another; None: the browser's."""
     teams: tuple[Team, ...] = ()
     sources: tuple[Source, ...] = ()
     scorer: Scorer = Scorer()

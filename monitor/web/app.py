@@ -147,7 +147,7 @@ class _Plugin:
             log.error("%s: %s at %s:%s", request.path, type(exception).__name__, Path(at.filename).name, at.lineno)
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
-        words.choose(request)
+        words.choose(request, datasette.config.language)
         return datasette.page("wrong.html", request, status=status, message=message)
 
     @hookimpl
@@ -171,7 +171,7 @@ def _answering(view: View) -> Any:
     """A view in the language that is asked for."""
 
     async def answer(datasette: Pages, request: Request) -> Response:
-        words.choose(request)
+        words.choose(request, datasette.config.language)
         return words.remembered(request, await view(datasette, request))
 
     return answer
