@@ -57,7 +57,9 @@ def _parts(text: str) -> _Part:
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
                 found.items.append(part(event))
         # A block ends, to the parser, where the next one begins: comments between them are not in it.
-        found.end = max((each.end for each in found.all()), default=0) if not found.flow and (found.keys or found.items) else event.end_mark.index
+        found.end = (
+            max((each.end for each in found.all()), default=0) if not found.flow and (found.keys or found.items) else event.end_mark.index
+        )
         return found
 
     for event in events:
@@ -91,7 +93,7 @@ def _flow(value: Any) -> str:
 
 
 def appended(text: str, place: Place, item: Any) -> str:
-    """`text` with one more item at the end of the list at `place`. InputError where that cannot be done by itself: it says what to write."""
+    """`text` with one more item at the end of the list at `place`. InputError, with what to write, where it cannot be."""
     top = _parts(text)
     part = _at(top, place)
     if part is None and len(place) == 1:

@@ -86,7 +86,7 @@ def variable(name: str) -> str:
 
 
 def shipped_team(teams: Sequence[Team], word: str) -> Team | None:
-    """The shipped team that a word names by its id or name; None where it names another. InputError where it looks like a slip of the pen."""
+    """The shipped team that a word names by its id or name; None where it names another. InputError where it looks mistyped."""
     known = {name.casefold(): team for team in teams for name in (team.id, team.name)}
     if word.casefold() in known:
         return known[word.casefold()]

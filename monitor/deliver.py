@@ -72,11 +72,13 @@ def resolve(target: Target, message: Message | None = None) -> tuple[str, Any]:
     try:
         address = target.address
     except OSError as error:
-        raise DeliveryError(f"{target.key}: the file with its address cannot be read ({error.strerror})") from None
+        raise DeliveryError(
+            f"{target.key}: the file with its address cannot be read ({error.strerror}): look at its url_file in config.yaml"
+        ) from None
     except UnicodeDecodeError:
-        raise DeliveryError(f"{target.key}: the file with its address is not UTF-8 text") from None
+        raise DeliveryError(f"{target.key}: the file with its address is not UTF-8 text: write the address alone into it") from None
     if not address:
-        raise DeliveryError(f"{target.key}: the file with its address is empty")
+        raise DeliveryError(f"{target.key}: the file with its address is empty: write the address into it")
     if address == "console":
         return address, None
     import apprise
@@ -137,7 +139,9 @@ def send(target: Target, message: Message) -> str | None:
             with _at_most(LONGEST_SEND):
                 missed = mail.send(service, written)
         except (ValueError, MessageError):
-            raise DeliveryError(f"{target.key}: no mail can be written from what its address says", permanent=True) from None
+            raise DeliveryError(
+                f"{target.key}: no mail can be written from what its address says: look at its from= and to=", permanent=True
+            ) from None
         except DeliveryError as error:
             raise _refused(target, address, str(error), permanent=error.permanent) from None
         except TimeoutError as error:
@@ -256,10 +260,14 @@ def deliver(
         store.begin_delivery(due.id)
         try:
             if due.attempts >= config.notify.max_attempts:  # a result was noted for none of them
-                raise DeliveryError(f"{due.target}: the process was killed at every attempt to send this", permanent=True)
+                raise DeliveryError(
+                    f"{due.target}: the process was killed at every attempt to send this: `deliver --retry` tries again", permanent=True
+                )
             target = targets.get(due.target)
             if target is None:
-                raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
+                raise DeliveryError(
+                    f"{due.target}: not among notify.targets in config.yaml now: write it there again, else this is given up in the end"
+                )
             wordless = logged and target.url == "console"
             event = {**due.event, "why": None} if wordless else due.event
             message = compose(event, due.posts, unquoted if wordless else config, trend_of(store, event, config))

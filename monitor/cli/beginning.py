@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import PROBLEMS, loaded, team_id, unwritable
+from monitor.cli.around import PROBLEMS, TEAMS, loaded, team_id, unwritable
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def init(
     else:
         terms = _terms(allows, read_by or contact, read_on)
         if terms and feed and discourse:
-            raise InputError("--allows is what one site's terms say: give --feed or --discourse, and the other with `forum-monitor add source`")
+            raise InputError(
+                "--allows is what one site's terms say: give --feed or --discourse, and the other with `forum-monitor add source`"
+            )
         sources = [(kind, url, terms) for kind, url in (("feed", feed), ("discourse", discourse)) if url]
         answers = _Answers(contact or "", _watched(known, words, aliases), sources, notify, language)
     text = beginning.drafted(text, known, contact=answers.contact, watched=answers.teams, language=answers.language)
@@ -93,7 +95,9 @@ def init(
     if not answers.contact:
         click.echo("contact is empty, so nothing beyond this machine is crawled: write into the file how a site's owner can reach you.")
     before = "" if path.name == FILE_NAME and path.parent == Path() else f" --config {path}"
-    click.echo(f"Next: `forum-monitor{before} check`, then `forum-monitor{before} once`, and `forum-monitor{before} run` to leave it running.")
+    click.echo(
+        f"Next: `forum-monitor{before} check`, then `forum-monitor{before} once`, and `forum-monitor{before} run` to leave it running."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,9 @@ def _names(text: str) -> list[str]:
 def _asked(known: Sequence[Team]) -> _Answers:
     """The answers of a person at a terminal."""
     click.echo("A few questions; Enter takes what stands in brackets, and everything can be changed in the file later.\n")
-    contact = click.prompt("Your e-mail address or page, which sites that are read see (none: nothing beyond this machine is read)", default="")
+    contact = click.prompt(
+        "Your e-mail address or page, which sites that are read see (none: nothing beyond this machine is read)", default=""
+    )
     click.echo(f"\nTeams that come with it: {', '.join(team.id for team in known)}.")
     teams = _asked_teams(known, click.prompt("Watch which, by commas? Any other name is a new team", default="all"))
     sources = []
@@ -185,7 +191,9 @@ def _asked_teams(known: Sequence[Team], answer: str) -> list[Team | beginning.Ne
 def _asked_terms(contact: str) -> beginning.Read | None:
     from monitor.beginning import Read
 
-    allows = click.prompt("  Read the site's terms now. What do they allow? (Enter: not read yet, it stays off)", default="", show_default=False)
+    allows = click.prompt(
+        "  Read the site's terms now. What do they allow? (Enter: not read yet, it stays off)", default="", show_default=False
+    )
     by = click.prompt("  Who has read them?", default=contact or None) if allows else ""
     return Read(allows, by, clock.now().date()) if allows else None
 
@@ -202,7 +210,7 @@ def add() -> None:
 @click.argument("name")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name by which texts call it; repeat it.")
 @click.option("--id", "given", metavar="ID", help="Its id in commands and tables; made of the name by default.")
-@click.option("--parent", metavar="TEAM", help="The team that it is a part of.")
+@click.option("--parent", metavar="TEAM", shell_complete=TEAMS, help="The team that it is a part of.")
 @click.pass_context
 def add_team(ctx: click.Context, name: str, aliases: tuple[str, ...], given: str | None, parent: str | None) -> None:
     """Watch the team NAME too, and search for it where sources search."""
@@ -214,12 +222,16 @@ def add_team(ctx: click.Context, name: str, aliases: tuple[str, ...], given: str
     _keep(config.path, text, before=ctx.meta[PROBLEMS])
     searched = f"; {', '.join(searching)} will be searched for it" if searching else ""
     click.echo(f"Added the team {team.id} to {config.path.name}{searched}. {_TAKE_UP}")
-    click.echo(f"Posts that are stored already are read for it by the next `forum-monitor understand`; `forum-monitor show {team.id}` shows it.")
+    click.echo(
+        f"Posts that are stored already are read for it by the next `forum-monitor understand`; `forum-monitor show {team.id}` shows it."
+    )
 
 
 @add.command(name="source")
 @click.argument("url")
-@click.option("--type", "kind", default="feed", show_default=True, metavar="TYPE", help="How it is read: feed, discourse, ... (README lists all).")
+@click.option(
+    "--type", "kind", default="feed", show_default=True, metavar="TYPE", help="How it is read: feed, discourse, ... (README lists all)."
+)
 @click.option("--name", "given", metavar="NAME", help="Its name in commands and tables; its host by default.")
 @click.option("--press", is_flag=True, help="It carries articles, which count as nobody's voice.")
 @click.option("--option", "others", multiple=True, metavar="KEY=VALUE", help="Another option of its type, the value as YAML; repeat it.")
@@ -306,7 +318,9 @@ def _watching(text: str) -> str:
     import yaml
 
     teams = [team["name"] for team in yaml.safe_load(text)["teams"]]
-    return (f"{len(teams)} teams are" if len(teams) > 1 else "one team is") + " watched" + (f" ({', '.join(teams)})" if len(teams) < 8 else "")
+    return (
+        (f"{len(teams)} teams are" if len(teams) > 1 else "one team is") + " watched" + (f" ({', '.join(teams)})" if len(teams) < 8 else "")
+    )
 
 
 def _keep(path: Path, text: str, *, before: Sequence[Problem] = (), unset: str | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, team_id
+from monitor.cli.around import RULES, SOURCES, TEAMS, emit, loaded, output, team_id
 from monitor.errors import InputError
 from monitor.records import ALL, POSTS_UNREAD, SOURCE_STOPPED
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("team", required=False)
-@click.option("--rule", metavar="R", help="Only alerts of this rule.")
-@click.option("--source", metavar="S", help="Only alerts on this source.")
+@click.argument("team", required=False, shell_complete=TEAMS)
+@click.option("--rule", metavar="R", shell_complete=RULES, help="Only alerts of this rule.")
+@click.option("--source", metavar="S", shell_complete=SOURCES, help="Only alerts on this source.")
 @click.option("--for", "duration", metavar="TIME", help="How long: 12h, 3d.")
 @click.option("--reason", default="", help="Why, for those who look at it later.")
 @click.option("--list", "listed", is_flag=True, help="List the silences in force.")
@@ -66,7 +66,7 @@ def silence(
 
 def _known(word: str | None, known: list[str], what: str) -> str:
     if word is not None and word not in known:
-        raise InputError(f"there is no {what} {word!r}. Known are {', '.join(known)}")
+        raise InputError(f"there is no {what} {word!r}: known are {', '.join(known)}")
     return word or ALL
 
 

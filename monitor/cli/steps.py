@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import PROBLEMS, emit, is_child, loaded, progress_bar, running, say, unwritable
+from monitor.cli.around import PROBLEMS, SOURCES, emit, is_child, loaded, progress_bar, running, say
 from monitor.errors import ConfigError, CrawlError, DeliveryError, InputError, MonitorError
 
 if TYPE_CHECKING:
@@ -106,23 +105,23 @@ def once(ctx: click.Context) -> None:
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=SOURCES)
 @click.pass_context
 def collect(ctx: click.Context, source: str) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    from monitor.sources import crawlable
+    from monitor.sources import crawlable, next_step
 
     config = loaded(ctx)
     found = crawlable(config, source)
-    with running(ctx, "collect", source, config):
+    with running(ctx, "collect", source, config), progress_bar(f"collect {source}") as progress:
         from monitor.collect import collect as crawl
 
-        result = crawl(config, found, now=clock.now)
+        result = crawl(config, found, now=clock.now, progress=progress)
         c = result.counts
         told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
         text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
         if result.finish_reason != "finished":
-            raise CrawlError(text)
+            raise CrawlError(f"{text} {next_step(source, result.finish_reason)}".strip())
     click.echo(text)
 
 

@@ -25,7 +25,7 @@ from datasette.utils.asgi import Base400, Request, Response
 from datasette.views.base import DatasetteError
 from jinja2 import Environment
 
-from monitor import clock, glossary
+from monitor import clock, glossary, show
 from monitor.config import Config
 from monitor.errors import InputError, MonitorError
 from monitor.store import Store
@@ -132,6 +132,7 @@ class _Plugin:
             "language": words.language(),
             "languages": words.LANGUAGES,
             "data": DATABASE if datasette.served.loopback else None,
+            "stale": today() if today() != clock.now().date() else None,
             "operator": bool(request and request.actor),
         }
         return {"site": site}
@@ -172,6 +173,7 @@ def _answering(view: View) -> Any:
 
     async def answer(datasette: Pages, request: Request) -> Response:
         words.choose(request, datasette.config.language)
+        _standing.set(await datasette.read(lambda store: show.standing(store, clock.now().date())))
         return words.remembered(request, await view(datasette, request))
 
     return answer
@@ -210,6 +212,9 @@ def serve(app: Pages, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
+_standing: contextvars.ContextVar[dt.date | None] = contextvars.ContextVar("standing", default=None)
+
+
 def today() -> dt.date:
-    """The UTC day on which pages stand, unless they are asked for another."""
-    return clock.now().date()
+    """The UTC day on which the pages of this request stand, unless they are asked for another: `show.standing`."""
+    return _standing.get() or clock.now().date()

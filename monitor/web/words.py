@@ -37,7 +37,12 @@ def language() -> str:
 
 def choose(request: Request, usual: str | None = None) -> None:
     """Take up the language that a request asks for; `usual` is that of whoever asks for none by name."""
-    wanted = [request.args.get("lang") or "", request.cookies.get(COOKIE) or "", usual or "", *_accepted(request.headers.get("accept-language") or "")]
+    wanted = [
+        request.args.get("lang") or "",
+        request.cookies.get(COOKIE) or "",
+        usual or "",
+        *_accepted(request.headers.get("accept-language") or ""),
+    ]
     _chosen.set(next((each for each in wanted if each in LANGUAGES), "en"))
 
 
