@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from monitor import amend
 from monitor.config import Team
 from monitor.errors import InputError
@@ -124,7 +122,7 @@ def drafted(
         text = amend.appended(text, ("teams",), _team(team))
     if gone := by_id.keys() - kept:
         text = amend.without(text, ("teams",), "id", gone)
-    rules = [rule["id"] for rule in _settings(text)["rules"] if not {*_list(rule["teams"]), rule.get("against", "*")} <= {"*", *kept}]
+    rules = [rule["id"] for rule in amend.texts(text)["rules"] if not {*_list(rule["teams"]), rule.get("against", "*")} <= {"*", *kept}]
     if rules:
         text = amend.without(text, ("rules",), "id", rules)
     for place, queries in _searches(text):
@@ -157,7 +155,7 @@ def with_team(text: str, team: NewTeam) -> tuple[str, list[str]]:
     for place, queries in _searches(text):
         if team.name.casefold() not in {word.casefold() for word in queries}:
             text = amend.appended(text, place, team.name)
-            searching.append(str(_settings(text)["sources"][place[1]]["name"]))
+            searching.append(str(amend.texts(text)["sources"][place[1]]["name"]))
     return text, searching
 
 
@@ -184,17 +182,13 @@ def with_target(text: str, name: str, severities: Sequence[str] = ()) -> str:
     return amend.appended(text, ("notify", "targets"), {key: value for key, value in item.items() if value})
 
 
-def _settings(text: str) -> Any:
-    return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 (makes texts only)
-
-
 def _list(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
 def _searches(text: str) -> list[tuple[amend.Place, list[str]]]:
     """Where sources write what they search for, and what that is."""
-    sources = _settings(text).get("sources") or []
+    sources = amend.texts(text).get("sources") or []
     return [
         (("sources", number, "options", "queries"), source["options"]["queries"])
         for number, source in enumerate(sources)

@@ -32,7 +32,7 @@ STALE = dt.timedelta(days=7)
 """Where nothing has been counted for longer than this, figures of today would all be empty."""
 
 
-def standing(store: Store, today: dt.date) -> dt.date:
+def day_shown(store: Store, today: dt.date) -> dt.date:
     """The day on which figures stand that are asked for without one: today, or the store's last day once that is older than a week."""
     last = store.last_trend()
     return last if last and last < today - STALE else today

@@ -146,9 +146,9 @@ def _options(kind: str, url: str, others: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(text: str) -> list[str]:
-    import yaml
+    from monitor.amend import texts
 
-    return [source["name"] for source in yaml.safe_load(text).get("sources") or [] if "name" in source]
+    return [source["name"] for source in texts(text).get("sources") or [] if "name" in source]
 
 
 # ---- questions ---------------------------------------------------------------------------------------------------------
@@ -315,9 +315,9 @@ def _text(config: Config) -> str:
 
 
 def _watching(text: str) -> str:
-    import yaml
+    from monitor.amend import texts
 
-    teams = [team["name"] for team in yaml.safe_load(text)["teams"]]
+    teams = [team["name"] for team in texts(text)["teams"]]
     return (
         (f"{len(teams)} teams are" if len(teams) > 1 else "one team is") + " watched" + (f" ({', '.join(teams)})" if len(teams) < 8 else "")
     )

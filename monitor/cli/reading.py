@@ -43,11 +43,11 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
 
 def _on(day: dt.datetime | None, store: Store) -> dt.date:
     """The day that --day names, else today, or the store's last one once that is long past, which is said."""
-    from monitor.show import standing
+    from monitor.show import day_shown
 
     if day is None:
         today = clock.now().date()
-        on = standing(store, today)
+        on = day_shown(store, today)
         if on != today:
             click.echo(f"Nothing newer than {on:%-d %B %Y} is known, so this stands on that day.", err=True)
         return on

@@ -173,7 +173,8 @@ def _answering(view: View) -> Any:
 
     async def answer(datasette: Pages, request: Request) -> Response:
         words.choose(request, datasette.config.language)
-        _standing.set(await datasette.read(lambda store: show.standing(store, clock.now().date())))
+        with contextlib.suppress(MonitorError):  # a view that needs the store says itself that it cannot be read
+            _day_shown.set(await datasette.read(lambda store: show.day_shown(store, clock.now().date())))
         return words.remembered(request, await view(datasette, request))
 
     return answer
@@ -212,9 +213,9 @@ def serve(app: Pages, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
-_standing: contextvars.ContextVar[dt.date | None] = contextvars.ContextVar("standing", default=None)
+_day_shown: contextvars.ContextVar[dt.date | None] = contextvars.ContextVar("day_shown", default=None)
 
 
 def today() -> dt.date:
-    """The UTC day on which the pages of this request stand, unless they are asked for another: `show.standing`."""
-    return _standing.get() or clock.now().date()
+    """The UTC day on which the pages of this request stand, unless they are asked for another: `show.day_shown`."""
+    return _day_shown.get() or clock.now().date()
