@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import os
 import pty
 import re
@@ -18,6 +20,10 @@ from monitor import amend
 from monitor.cli import main
 from monitor.config import load, shipped
 from monitor.errors import InputError
+from monitor.records import DailyTrend
+from monitor.store import Store
+from monitor.web import app
+from monitor.web.routes import ROUTES
 
 TERMS = ("--allows", "reading by feed readers", "--read-by", "me", "--read-on", "2026-01-31")
 
@@ -222,3 +228,22 @@ def test_the_shipped_file_can_be_added_to(tmp_path: Path) -> None:
     text = amend.appended(shipped(), ("notify", "targets"), {"url": "${X}"})
     assert [line for line in text.splitlines() if line not in shipped().splitlines()] == ["    - {url: '${X}'}"]
     assert yaml.safe_load(text)["notify"]["targets"] == ["console", {"url": "${X}"}]
+
+
+@pytest.mark.parametrize(("now", "said"), [("2025-01-30T12:00:00+00:00", False), ("2025-02-02T12:00:00+00:00", True)])
+def test_pages_of_a_store_whose_last_day_is_past_stand_on_it(
+    now: str, said: bool, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A week after the last day, as with the demo, pages would be empty: they stand on that day then, and say so."""
+    monkeypatch.setenv("FORUM_MONITOR_NOW", now)
+    config, _ = load(write_config())
+    with Store(config.database) as store:
+        day = dt.date(2025, 1, 24)
+        store.replace_trends({(day.isoformat(), "deepseek"): 1}, [DailyTrend(day, "deepseek", "*", store.model, 3, 3, 1, False)])
+    pages = app.application(config, app.Served("127.0.0.1", 1, app.names("127.0.0.1"), "t" * 20), ROUTES)
+    answer = asyncio.run(pages.client.get("/"))
+    assert answer.status_code == 200
+    assert ("Nothing newer than 24 Jan 2025" in answer.text) == said
+    assert ("Seven days to 24 Jan 2025" in answer.text) == said
+    french = asyncio.run(app.application(config.model_copy(update={"language": "fr"}), pages.served, ROUTES).client.get("/"))
+    assert '<html lang="fr">' in french.text
