@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from monitor import amend
 from monitor.cli import main
+from monitor.cli.around import progress_bar
 from monitor.config import load, shipped
 from monitor.errors import InputError
 from monitor.records import DailyTrend
@@ -247,3 +249,37 @@ def test_pages_of_a_store_whose_last_day_is_past_stand_on_it(
     assert ("Seven days to 24 Jan 2025" in answer.text) == said
     french = asyncio.run(app.application(config.model_copy(update={"language": "fr"}), pages.served, ROUTES).client.get("/"))
     assert '<html lang="fr">' in french.text
+
+
+def test_targets_can_be_tried(typed: Callable[..., Result], write_config: Callable[..., Path]) -> None:
+    """Each target gets a test message at once; one that does not take it is named, with what to look at, and nothing is stored."""
+    path = write_config(notify={"targets": ["console", {"name": "hook", "url": "json://127.0.0.1:9"}]})
+    done = typed("deliver", "--test")
+    assert done.exit_code == 1
+    assert "console: a test message was sent" in done.output and "hook: not accepted" in done.output and "notify.targets" in done.output
+    assert [each.name for each in path.parent.iterdir()] == ["config.yaml"]
+
+
+def test_a_bar_shows_on_a_terminal_and_leaves_standard_output_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Long work shows how far it is on standard error, if that is a terminal; what is printed meanwhile goes where it belongs."""
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress_bar("collect news") as progress:
+            assert progress
+            print("a line", flush=True)
+            progress(3, 0)
+            print("another", flush=True)
+            progress(7, 9)
+        terminal.flush()
+        shown = b""
+        while select.select([ours], [], [], 0.1)[0]:
+            shown += os.read(ours, 65536)
+    os.close(ours)
+    assert b"collect news" in shown and b"7/9" in shown and b"line" not in shown
+    assert capfd.readouterr().out == "a line\nanother\n"
+    monkeypatch.undo()
+    with progress_bar("collect news") as progress:
+        assert progress is None

@@ -103,8 +103,8 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     task = bar.add_task(what, total=None)
 
     def update(done: int, total: int) -> None:
-        bar.start()
         bar.update(task, completed=done, total=total or None)
+        bar.start()
 
     try:
         yield update
