@@ -81,10 +81,10 @@ def test_a_part_of_a_team_brings_the_whole(typed: Callable[..., Result], tmp_pat
 
 
 def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
-    """Questions, and a file made of the answers; an address whose terms nobody has read is written down, and off."""
+    """Questions, asked again where an answer is mistyped, and a file made of the answers; an address whose terms nobody has read is written down, and off."""
     ours, theirs = pty.openpty()
     words = [sys.executable, "-P", "-m", "monitor", "init"]
-    answers = ["me@example.org", "deepseek, Acme AI", "Acme", "https://example.org/feed.xml", "", "", "", "browser"]
+    answers = ["me@example.org", "depseek", "deepseek, Acme AI", "Acme", "https://example.org/feed.xml", "", "", "", "browser"]
     with subprocess.Popen(words, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs) as asking:
         os.close(theirs)
         os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
@@ -101,7 +101,7 @@ def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
     assert [team.name for team in config.teams] == ["DeepSeek", "Acme AI"]
     feed = config.source("example.org")
     assert feed and not feed.enabled
-    assert "off until somebody has read" in told.decode()
+    assert "did you mean deepseek?" in told.decode() and "off until somebody has read" in told.decode()
 
 
 @pytest.mark.parametrize(

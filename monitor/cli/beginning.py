@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,36 +156,66 @@ def _names(text: str) -> list[str]:
 
 def _asked(known: Sequence[Team]) -> _Answers:
     """The answers of a person at a terminal."""
+    from monitor import beginning
+
     click.echo("A few questions; Enter takes what stands in brackets, and everything can be changed in the file later.\n")
     contact = click.prompt(
-        "Your e-mail address or page, which sites that are read see (none: nothing beyond this machine is read)", default=""
+        "Your e-mail address or page, which sites that are read see (none: nothing beyond this machine is read)",
+        default="",
+        show_default=False,
     )
     click.echo(f"\nTeams that come with it: {', '.join(team.id for team in known)}.")
-    teams = _asked_teams(known, click.prompt("Watch which, by commas? Any other name is a new team", default="all"))
+    teams = click.prompt(
+        "Watch which, by commas? Any other name is a new team", default="all", value_proc=_again(lambda answer: _named(known, answer))
+    )
+    teams = [_with_aliases(team) for team in teams]
     sources = []
     click.echo("\nHacker News is read. Other places are read once you have read their terms.")
     for kind, what in (("feed", "An RSS, Atom or JSON feed"), ("discourse", "A Discourse forum")):
-        if url := click.prompt(f"{what}: its address", default="", show_default=False):
+        if url := click.prompt(f"{what}: its address (Enter: none)", default="", show_default=False, value_proc=_again(_web_address)):
             sources.append((kind, url, _asked_terms(contact)))
     click.echo("\nAlerts are printed. To have them mailed, in Slack or on a telephone too, name an environment variable for the address.")
-    notify = click.prompt("Its name, such as ALERT_URL", default="", show_default=False)
-    language = click.prompt("Language of the pages", type=click.Choice(["en", "fr", "browser"]), default="browser")
+    notify = click.prompt(
+        "Its name, such as ALERT_URL (Enter: only print)", default="", show_default=False,
+        value_proc=_again(lambda answer: beginning.variable(answer) if answer else ""),
+    )  # fmt: skip
+    language = click.prompt("\nLanguage of the pages", type=click.Choice(["en", "fr", "browser"]), default="browser")
     click.echo()
     return _Answers(contact, teams, sources, notify or None, None if language == "browser" else language)
 
 
-def _asked_teams(known: Sequence[Team], answer: str) -> list[Team | beginning.NewTeam]:
-    from monitor import beginning
+def _again(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What makes an answer of the words typed, so that a mistake in them is told and asked again."""
 
-    found: list[Team | beginning.NewTeam] = []
-    for word in [] if answer.strip() == "all" else filter(None, map(str.strip, answer.split(","))):
-        team = beginning.shipped_team(known, word)
-        if team is None:
-            others = click.prompt(f"Other names of {word}, by commas", default="", show_default=False)
-            found.append(beginning.NewTeam(beginning.of_name(word), word, [*filter(None, map(str.strip, others.split(",")))]))
-        else:
-            found.append(team)
-    return found
+    def checked(answer: str) -> Any:
+        try:
+            return read(answer.strip())
+        except InputError as error:
+            raise click.UsageError(str(error)) from None
+
+    return checked
+
+
+def _named(known: Sequence[Team], answer: str) -> list[Team | beginning.NewTeam]:
+    """The teams in a list by commas; `all` is none in particular."""
+    return [] if answer == "all" else _watched(known, [*filter(None, map(str.strip, answer.split(",")))], ())
+
+
+def _with_aliases(team: Team | beginning.NewTeam) -> Team | beginning.NewTeam:
+    from monitor.beginning import NewTeam
+
+    if not isinstance(team, NewTeam):
+        return team
+    others = click.prompt(f"Other names of {team.name}, by commas (Enter: none)", default="", show_default=False)
+    return replace(team, aliases=[*filter(None, map(str.strip, others.split(",")))])
+
+
+def _web_address(answer: str) -> str:
+    from monitor.beginning import of_address
+
+    if answer:
+        of_address(answer, ())
+    return answer
 
 
 def _asked_terms(contact: str) -> beginning.Read | None:

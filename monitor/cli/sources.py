@@ -55,7 +55,7 @@ def test(ctx: click.Context, name: str, form: str | None) -> None:
     told = f"reached, and robots.txt allows it; {len(found.posts)} posts shown" if good else found.result.finish_reason
     text = f"sources test {name}: {told}. {found.result.message}".strip()
     if not good:
-        raise CrawlError(f"{text} {register.next_step(name, found.result.finish_reason, tried=True)}".strip())
+        raise CrawlError(register.with_next_step(text, name, found.result.finish_reason, tried=True))
     if form is None:
         click.echo(text)
 

@@ -109,7 +109,7 @@ def once(ctx: click.Context) -> None:
 @click.pass_context
 def collect(ctx: click.Context, source: str) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    from monitor.sources import crawlable, next_step
+    from monitor.sources import crawlable, with_next_step
 
     config = loaded(ctx)
     found = crawlable(config, source)
@@ -121,7 +121,7 @@ def collect(ctx: click.Context, source: str) -> None:
         told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
         text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
         if result.finish_reason != "finished":
-            raise CrawlError(f"{text} {next_step(source, result.finish_reason)}".strip())
+            raise CrawlError(with_next_step(text, source, result.finish_reason))
     click.echo(text)
 
 
