@@ -81,7 +81,7 @@ def test_a_part_of_a_team_brings_the_whole(typed: Callable[..., Result], tmp_pat
 
 
 def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
-    """Questions, asked again where an answer is mistyped, and a file made of the answers; an address whose terms nobody has read is written down, and off."""
+    """Questions, asked again where an answer is mistyped; an address whose terms nobody has read is written down, and off."""
     ours, theirs = pty.openpty()
     words = [sys.executable, "-P", "-m", "monitor", "init"]
     answers = ["me@example.org", "depseek", "deepseek, Acme AI", "Acme", "https://example.org/feed.xml", "", "", "", "browser"]

@@ -160,7 +160,7 @@ def _asked(known: Sequence[Team]) -> _Answers:
 
     click.echo("A few questions; Enter takes what stands in brackets, and everything can be changed in the file later.\n")
     contact = click.prompt(
-        "Your e-mail address or page, which sites that are read see (none: nothing beyond this machine is read)",
+        "Your e-mail address or page, which sites that are read see (Enter: none, and nothing beyond this machine is read)",
         default="",
         show_default=False,
     )
