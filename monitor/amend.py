@@ -60,9 +60,8 @@ def _parts(text: str) -> _Part:
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
                 found.items.append(part(event))
         # A block ends, to the parser, where the next one begins: comments between them are not in it.
-        found.end = (
-            max((each.end for each in found.all()), default=0) if not found.flow and (found.keys or found.items) else event.end_mark.index
-        )
+        within = not found.flow and (found.keys or found.items)
+        found.end = max(each.end for each in found.all()) if within else event.end_mark.index
         return found
 
     for event in events:

@@ -94,10 +94,9 @@ def init(
         click.echo(_TARGETS.format(name=variable))
     if not answers.contact:
         click.echo("contact is empty, so nothing beyond this machine is crawled: write into the file how a site's owner can reach you.")
-    before = "" if path.name == FILE_NAME and path.parent == Path() else f" --config {path}"
-    click.echo(
-        f"Next: `forum-monitor{before} check`, then `forum-monitor{before} once`, and `forum-monitor{before} run` to leave it running."
-    )
+    ours = "forum-monitor" if path == Path(FILE_NAME) else f"forum-monitor --config {path}"
+    steps = ["check", *(["deliver --test"] if variable else []), "once", "web --open"]
+    click.echo(f"Next: {', '.join(f'`{ours} {step}`' for step in steps)}, and `{ours} run` to leave it running.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +363,9 @@ def _keep(path: Path, text: str, *, before: Sequence[Problem] = (), unset: str |
     path = path.resolve()
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        new.write_text(text, "utf-8")
-        if path.exists():
+        old = path.read_bytes() if path.exists() else b""
+        new.write_text(text, "utf-8", newline="\r\n" if b"\r\n" in old else "\n")
+        if old:
             shutil.copymode(path, new)
         config, problems = load(new)
         fresh = [
