@@ -67,7 +67,10 @@ def read_pages(
     """The posts of a page, or of all pages in a folder, and what is none. InputError when nothing can be read at all."""
     files = sorted(_files(path)) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"{path} is a folder, and holds no saved pages ({', '.join(sorted(ENDINGS))}): name the one that does, or a file")
+        raise InputError(
+            f"{path} is a folder, and cannot be read as one of saved pages: it holds none ({', '.join(sorted(ENDINGS))}). Name another, or "
+            "a file"
+        )
     if path.is_dir() and reading.url:
         raise InputError("--url is the address of one page: import the pages one by one, or leave it out")
     read_page = importlib.import_module("spiders.saved").read_page
