@@ -179,7 +179,8 @@ def alert(store: Store, config: Config, *, now: dt.datetime, keep_unwatched: boo
             judged = list(follow(states[key], days, rule, open_day=open_day, unread=unread[key]))
         except Exception as error:  # one rule that fails must not take the others with it
             failed.append(
-                f"the rule {key[0]} could not be checked on {key[1]} in {key[2]} ({type(error).__name__}: {error}); the others were"
+                f"the rule {key[0]} could not be checked on {key[1]} in {key[2]} ({type(error).__name__}: {error}); the others "
+                "were. Switch it off in config.yaml (enabled: false) until that is mended, and please report it"
             )
             log.exception("rule %s, team %s, source %s", *key)
             if before.health != "error":

@@ -47,11 +47,13 @@ def resolve(target: Target, message: Message | None = None) -> tuple[str, Any]:
     try:
         address = target.address
     except OSError as error:
-        raise DeliveryError(f"{target.key}: the file with its address cannot be read ({error.strerror})") from None
+        raise DeliveryError(
+            f"{target.key}: the file with its address cannot be read ({error.strerror}): look at its url_file in config.yaml"
+        ) from None
     except UnicodeDecodeError:
-        raise DeliveryError(f"{target.key}: the file with its address is not UTF-8 text") from None
+        raise DeliveryError(f"{target.key}: the file with its address is not UTF-8 text: write the address alone into it") from None
     if not address:
-        raise DeliveryError(f"{target.key}: the file with its address is empty")
+        raise DeliveryError(f"{target.key}: the file with its address is empty: write the address into it")
     if address == "console":
         return address, None
     import apprise
@@ -130,7 +132,9 @@ def send(target: Target, message: Message) -> str | None:
             with _at_most(LONGEST_SEND):
                 missed = mail.send(service, written)
         except (ValueError, MessageError):
-            raise DeliveryError(f"{target.key}: no mail can be written from what its address says", permanent=True) from None
+            raise DeliveryError(
+                f"{target.key}: no mail can be written from what its address says: look at its from= and to=", permanent=True
+            ) from None
         except DeliveryError as error:
             raise _refused(target, address, str(error), permanent=error.permanent) from None
         except TimeoutError as error:

@@ -64,8 +64,12 @@ class Sample:
     verdicts: dict[str, dict[str, str]]
 
 
-def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now) -> CrawlResult:
+def collect(
+    config: Config, source: Source, *, now: Callable[[], dt.datetime] = clock.now, progress: Callable[[int, int], None] | None = None
+) -> CrawlResult:
     """Crawl `source` from where its last crawl stopped. To be called once in a process: Scrapy's reactor cannot restart.
+
+    `progress` is called with (posts read, 0): nobody knows how many there are.
 
     Raises CrawlError when the source cannot be crawled as it is configured, StoreError when the store fails.
     """
@@ -79,7 +83,9 @@ def collect(config: Config, source: Source, *, now: Callable[[], dt.datetime] = 
             )  # fmt: skip
             recent = _to_look_at(store, config, source, began)
             numbered = {"FORUM_MONITOR_CRAWL": crawl_id}
-            _, result, cursor, covered = _crawl(config, source, hide, began, cursor=store.cursor(source.name), recent=recent, also=numbered)
+            _, result, cursor, covered = _crawl(
+                config, source, hide, began, cursor=store.cursor(source.name), recent=recent, also=numbered, progress=progress
+            )
         except BaseException as error:
             reason = "stopped" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             message = str(error) if isinstance(error, MonitorError) else type(error).__name__
@@ -141,6 +147,7 @@ def _crawl(
     recent: Sequence[tuple[str, str, dt.datetime]],
     also: Mapping[str, Any],
     into: list[Post] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Any, CrawlResult, Mapping[str, Any] | None, tuple[dt.datetime, dt.datetime] | None]:
     """The ended crawler, the result, the cursor to keep (if any), and the span of post times that was read whole.
 
@@ -173,7 +180,11 @@ def _crawl(
         process = AsyncCrawlerProcess(settings)
         crawler = process.create_crawler(source.type)
     except (ImportError, SyntaxError, KeyError) as error:
-        raise CrawlError(f"sources.{source.name}.type: the spider {source.type!r} cannot be loaded ({error})", permanent=True) from None
+        raise CrawlError(
+            f"sources.{source.name}.type: the spider {source.type!r} cannot be loaded ({error}): name another type, or install "
+            "the program again",
+            permanent=True,
+        ) from None
     finally:
         logging.disable(logging.NOTSET)
     # Scrapy set its own loggers to DEBUG, where posts are printed; its scraper prints them, and what broke on them, even as errors.
@@ -193,13 +204,29 @@ def _crawl(
     if into is not None:
         end = _end_with_sample(crawler, into)
         crawler.signals.connect(end, signals.item_scraped)
+    if progress:
+        count = _counting(progress)  # held here, since signals hold weakly
+        crawler.signals.connect(count, signals.item_scraped)
     cut_short = _run(process, crawler, source.time_limit)
     broke = task.exception() if task.done() else None
     if isinstance(broke, MonitorError):
         raise broke
     if broke:
-        raise CrawlError(f"the crawl of {source.name} could not begin ({type(broke).__name__}: {broke})") from broke
+        raise CrawlError(
+            f"the crawl of {source.name} could not begin ({type(broke).__name__}: {broke}): `forum-monitor check` looks "
+            "its settings through"
+        ) from broke
     return crawler, *_judged(source, crawler, cut_short)
+
+
+def _counting(progress: Callable[[int, int], None]) -> Callable[..., None]:
+    """A handler of items that says how many there were. To be held while it runs."""
+    numbers = itertools.count(1)
+
+    def count() -> None:
+        progress(next(numbers), 0)
+
+    return count
 
 
 def _end_with_sample(crawler: Crawler, posts: list[Post]) -> Callable[..., None]:

@@ -13,7 +13,7 @@ import datetime as dt
 import random
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,10 +79,14 @@ def deliver(
         store.begin_delivery(due.id)
         try:
             if due.attempts >= config.notify.max_attempts:  # a result was noted for none of them
-                raise DeliveryError(f"{due.target}: the process was killed at every attempt to send this", permanent=True)
+                raise DeliveryError(
+                    f"{due.target}: the process was killed at every attempt to send this: `deliver --retry` tries again", permanent=True
+                )
             target = targets.get(due.target)
             if target is None:
-                raise DeliveryError(f"{due.target}: not among notify.targets in config.yaml now")
+                raise DeliveryError(
+                    f"{due.target}: not among notify.targets in config.yaml now: write it there again, else this is given up in the end"
+                )
             message = _message(store, config, due, now=clock(), wordless=logged and target.url == "console")
             done.errors += [flaw for flaw in message.flaws if flaw not in done.errors]
             said = send(target, message)
@@ -108,6 +112,22 @@ def _message(store: Store, config: Config, due: Due, *, now: dt.datetime, wordle
         event = {**event, "why": None}
         config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"excerpt": 0})})
     return compose(event, due.posts, config, trend_of(store, event, config), also)
+
+
+def tried(
+    config: Config, now: dt.datetime, send: Callable[[Target, Message], str | None] = attempt.send
+) -> Iterator[tuple[str, str | None]]:
+    """Send a test message to each target at once: its name, and what went wrong, if anything did. Nothing of it is stored."""
+    message = Message(
+        title="forum-monitor: a test",
+        body=f"This is what an alert of yours would come as. It was asked for with `forum-monitor deliver --test` at {now:%H:%M} UTC.",
+        key=f"test {now.isoformat()}",
+    )
+    for target in config.notify.targets:
+        try:
+            yield target.key, send(target, message)
+        except DeliveryError as error:
+            yield target.key, str(error)
 
 
 def trend_of(store: Store, event: Mapping[str, Any], config: Config) -> list[DailyTrend]:

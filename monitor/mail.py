@@ -90,7 +90,7 @@ def send(service: Any, mail: EmailMessage) -> str | None:
     """
     recipients = list(dict.fromkeys([*(address for _, address in service.targets), *sorted(service.cc), *sorted(service.bcc)]))
     if not recipients:
-        raise DeliveryError("its address names nobody to write to", permanent=True)
+        raise DeliveryError("its address names nobody to write to: add ?to=you@example.org", permanent=True)
     try:
         smtp = _connected(service)
         try:

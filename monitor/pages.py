@@ -50,7 +50,7 @@ def profile(text: str) -> str | Mapping[str, Any]:
     try:
         found = yaml.safe_load(Path(text).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{text} cannot be read as a profile ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"{text} cannot be read as a profile ({' '.join(str(error).split())[:200]}): README shows one") from None
     if not isinstance(found, Mapping):
         raise InputError(f"{text} holds no profile: it needs the parts `threads` and `posts`")
     return found
@@ -67,7 +67,10 @@ def read_pages(
     """The posts of a page, or of all pages in a folder, and what is none. InputError when nothing can be read at all."""
     files = sorted(_files(path)) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"{path} is a folder, and cannot be read as one of saved pages: it holds none ({', '.join(sorted(ENDINGS))})")
+        raise InputError(
+            f"{path} is a folder, and cannot be read as one of saved pages: it holds none ({', '.join(sorted(ENDINGS))}). Name another, or "
+            "a file"
+        )
     if path.is_dir() and reading.url:
         raise InputError("--url is the address of one page: import the pages one by one, or leave it out")
     read_page = importlib.import_module("spiders.saved").read_page
@@ -89,7 +92,7 @@ def read_pages(
                 body, url=reading.url, reader=reading.profile, saved_at=min(at, now), timezone=reading.timezone, day_first=reading.day_first
             )
         except ValueError as error:
-            raise InputError(f"the profile or time zone is wrong: {error}") from None
+            raise InputError(f"the profile or time zone is wrong ({error}): correct --profile or --timezone") from None
         for reason in left_out:
             yield Rejected(0, f"{name}: something on it {reason}")
         if not posts and not left_out:

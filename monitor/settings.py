@@ -305,6 +305,8 @@ class Config(Section):
     database: File = Path("monitor.db")
     contact: str = Field(default="", max_length=200)
     """E-mail address or page that site owners see in our user agent; without it only loopback hosts are crawled."""
+    language: Literal["en", "fr"] | None = None
+    """Of the pages, unless their reader chooses another; None: the browser's."""
     teams: tuple[Team, ...] = ()
     sources: tuple[Source, ...] = ()
     scorer: Scorer = Scorer()

@@ -27,6 +27,15 @@ _STYLES = {"negative": "red", "positive": "green"}
 SPARK_DAYS = 14
 """Days that a sparkline shows."""
 
+STALE = dt.timedelta(days=7)
+"""Where nothing has been counted for longer than this, figures of today would all be empty."""
+
+
+def day_shown(store: Store, today: dt.date) -> dt.date:
+    """The day on which figures stand that are asked for without one: today, or the store's last day once that is older than a week."""
+    last = store.last_trend()
+    return last if last and last < today - STALE else today
+
 
 def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]:
     """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before."""

@@ -47,6 +47,27 @@ def known(config: Config, name: str) -> Source:
     return found
 
 
+_NEXT = {
+    "disallowed": "That is the site's word: ask its owner, or set `enabled: false`.",
+    "banned": "A wall is not worked around: ask the site's owner, or set `enabled: false`.",
+    "robots_unreachable": "The next crawl tries again.",
+    "rate_limited": "The next crawl goes on from there; a longer `every` asks less.",
+    "failed": "What was read is stored, and the next crawl tries again.",
+}
+
+
+def with_next_step(told: str, name: str, reason: str, *, tried: bool = False) -> str:
+    """What is told of a crawl of the source `name` that ended for a `reason`, and what a person does about that.
+
+    `tried` was a dry run, of which nothing is kept.
+    """
+    if tried:
+        step = _NEXT[reason] if reason in ("disallowed", "banned") else "Look at its address and options in config.yaml, and try again."
+    else:
+        step = f"{_NEXT[reason]} `forum-monitor sources audit {name}` shows what was asked and answered." if reason in _NEXT else ""
+    return f"{told.rstrip('. ')}. {step}".strip()
+
+
 def wrong_options(config: Config) -> Iterator[Problem]:
     """What the spiders will not take of their sources' options."""
     for source in config.sources:

@@ -43,7 +43,7 @@ def silence(store: Store, config: Config, named: Mapping[str, str], lasts: dt.ti
     for what in SILENCED:
         word = named.get(what) or ALL
         if word != ALL and word not in known[what]:
-            raise InputError(f"there is no {what} {word!r}. Known are {', '.join(known[what])}")
+            raise InputError(f"there is no {what} {word!r}: known are {', '.join(known[what])}")
         key.append(word)
     if set(key) == {ALL}:
         raise InputError("name what is silenced: a team, a rule or a source")

@@ -45,7 +45,8 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
     """Bring the daily trends up to date; returns the number of (day, team) pairs computed.
 
     `rebuild` computes all of them, echoes too; a `min_authors` other than that of the last run all but echoes. Each chunk is
-    stored for itself, so an interrupted run is gone on with by the next. `progress` is called with (pairs done, pairs in all).
+    stored for itself, so an interrupted run is gone on with by the next. `progress` is called with (posts looked through for echoes,
+    0), since nobody counts them before, and then with (pairs done, pairs in all).
     """
     if rebuild or store.fact(_FACT) != str(min_authors):
         with store.writing():
@@ -53,7 +54,7 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
             if rebuild:
                 store.mark_all_echoes()
             store.set_fact(_FACT, str(min_authors))
-    settle_echoes(store)
+    settle_echoes(store, progress)
     dirty = store.dirty_days()
     done, all_pairs = 0, len(dirty)
     for pairs in list(_chunks(dirty)):
@@ -111,11 +112,12 @@ def _moved(day: dt.date, days: int) -> dt.date:
     return dt.date.fromordinal(min(dt.date.max.toordinal(), max(1, day.toordinal() + days)))
 
 
-def settle_echoes(store: Store) -> None:
+def settle_echoes(store: Store, progress: Callable[[int, int], None] | None = None) -> None:
     """Find what posts that are new, changed or gone repeat, and who repeats them; days that this changes become dirty.
 
-    A run that is interrupted is gone on with by the next.
+    A run that is interrupted is gone on with by the next. `progress` is called with (posts done, 0).
     """
+    done = 0
     while leaving := store.leaving_echoes(_PART):
         ids = [post for post, _, _ in leaving]
         standings = _standings(store, ids, leaving[0][1], leaving[-1][1], b"".join(blob for _, _, blob in leaving), leave=True)
@@ -130,6 +132,9 @@ def settle_echoes(store: Store) -> None:
             sketches = [(post, at, echo.sketch(words[post][0]) if post in words else b"") for post, at, _ in part]
             store.save_sketches(sketches)
             keys += b"".join(blob for _, _, blob in sketches)
+            done += len(part)
+            if progress:
+                progress(done, 0)
         standings = _standings(store, [post for post, _, _ in joining], joining[0][1], joining[-1][1], keys, leave=False)
         store.save_standings(standings, joined={post: marks for post, _, marks in joining})
 

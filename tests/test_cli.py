@@ -71,7 +71,9 @@ def test_show_team_and_posts(understood: Path, forum_monitor: Run) -> None:
     assert [post["native_id"] for post in found] == ["4"]
     found = json.loads(forum_monitor("posts", "deepseek", "--days", "9999", "--search", "modele", "--json").stdout)
     assert [post["native_id"] for post in found] == ["3"]
-    assert "No such posts" in forum_monitor("posts", "deepseek", "--days", "1").stdout
+    assert "No such posts" in forum_monitor("posts", "deepseek", "--search", "nonsense").stdout
+    late = forum_monitor("show", "deepseek", "--json")
+    assert json.loads(late.stdout) == days and "Nothing newer than 23 January 2025" in late.stderr
 
 
 def test_an_unknown_team_names_a_near_one(understood: Path, forum_monitor: Run) -> None:

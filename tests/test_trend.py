@@ -206,8 +206,9 @@ def test_an_interrupted_run_is_gone_on_with(fresh_store: Store) -> None:
     say(fresh_store, [post for months in range(3) for post in authors(5, 0.1 * months, day=DAY + dt.timedelta(days=40 * months))])
 
     def interrupt(done: int, total: int) -> None:
-        assert (done, total) == (1, 3)
-        raise KeyboardInterrupt
+        if total:  # before, posts are looked through for echoes, and nobody knows how many
+            assert (done, total) == (1, 3)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         trend(fresh_store, min_authors=5, progress=interrupt)

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from monitor import __version__
-from monitor.cli import digesting, forgetting, judging, leaving, reading, reviewing, serving, silencing, sources, steps, trying
+from monitor.cli import beginning, digesting, forgetting, judging, leaving, reading, reviewing, serving, silencing, sources, steps, trying
 from monitor.cli.around import is_child
 from monitor.errors import MonitorError
 
@@ -73,7 +73,7 @@ def _stop_with_daemon() -> None:
 
 
 for _command in (
-    steps.demo, steps.init, steps.check, steps.doctor,
+    steps.demo, beginning.init, beginning.add, steps.check, steps.doctor,
     steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
     reading.show, reading.explain, digesting.digest, reading.posts, reading.query, sources.sources, serving.web,
     leaving.publish, leaving.export,

@@ -64,9 +64,33 @@ def running(ctx: click.Context, step: str, source: str = "", config: Config | No
         store.end_run(run, clock.now(), outcome="ok")
 
 
+def completing(section: str, key: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What a shell completes: the `key` of each item of a `section` of config.yaml; nothing where that cannot be read."""
+
+    def complete(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+        import yaml
+
+        from monitor.config import find
+
+        with contextlib.suppress(MonitorError, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+            # In place of `load`: a person waits at every press of the key.
+            text = find(ctx.find_root().params.get("config_path")).read_text("utf-8")
+            items = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[section]  # noqa: S506 (safe loaders)
+            return [name for item in items if (name := str(item[key])).startswith(begun)]
+        return []
+
+    return complete
+
+
+TEAMS, SOURCES, RULES = completing("teams", "id"), completing("sources", "name"), completing("rules", "id")
+
+
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere. What it yields is called with (done, total)."""
+    """A bar on a terminal, nothing elsewhere. What it yields is called with (done, total); a total of 0 is one that nobody knows.
+
+    It appears with the first word on the progress: until then a person may be asked.
+    """
     if not sys.stderr.isatty() or is_child():
         yield None
         return
@@ -74,9 +98,18 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    # What goes to standard output is left alone: it may be a file.
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+    task = bar.add_task(what, total=None)
+
+    def update(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total or None)
+        bar.start()
+
+    try:
+        yield update
+    finally:
+        bar.stop()
 
 
 def say(text: str, *, idle: bool) -> None:
@@ -129,4 +162,7 @@ def team_id(config: Config, word: str) -> str:
         return names[word.casefold()]
     near = difflib.get_close_matches(word.casefold(), names, n=1)
     known = ", ".join(team.id for team in config.teams)
-    raise InputError(f"there is no team {word!r}: {f'did you mean {names[near[0]]}? ' if near else ''}Known are {known}")
+    raise InputError(
+        f"there is no team {word!r}: {f'did you mean {names[near[0]]}? ' if near else ''}Known are {known}; "
+        "`forum-monitor add team` adds one"
+    )

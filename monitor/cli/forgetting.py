@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor.cli.around import progress_bar, running
+from monitor.cli.around import SOURCES, progress_bar, running
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--author-of", "author_of", metavar="URL", help="All posts of whoever wrote the one at this address, and what he writes later."
 )
-@click.option("--source", metavar="NAME", help="Everything of a source, which must be disabled in config.yaml.")
+@click.option("--source", metavar="NAME", shell_complete=SOURCES, help="Everything of a source, which must be disabled in config.yaml.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "form", flag_value="json", help="The proof as JSON.")
 @click.pass_context

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, progress_bar, team_id, unwritable
+from monitor.cli.around import TEAMS, emit, loaded, output, progress_bar, team_id, unwritable
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,8 +90,12 @@ def score(ctx: click.Context, file: Any, model: str | None, targeted: str | None
     from monitor.understand import score_lines
 
     config, broken = _config(ctx), 0
-    with _scorer(config, model, targeted) as scorer:
+    # Answers that run over a terminal are progress enough.
+    bar = contextlib.nullcontext() if sys.stdout.isatty() else progress_bar("score")
+    with _scorer(config, model, targeted) as scorer, bar as progress:
         for line, answer in score_lines(file, scorer, teams=config.teams):
+            if progress:
+                progress(line, 0)
             if isinstance(answer, str):
                 broken += 1
                 click.echo(f"line {line}: {answer}", err=True)
@@ -101,7 +106,7 @@ def score(ctx: click.Context, file: Any, model: str | None, targeted: str | None
 
 @click.command()
 @click.argument("post")
-@click.argument("team")
+@click.argument("team", shell_complete=TEAMS)
 @click.argument("label", required=False, type=click.Choice(["negative", "neutral", "positive"], case_sensitive=False))
 @click.option("--note", default="", metavar="TEXT", help="Why, for whoever reads it later.")
 @click.option("--undo", is_flag=True, help="Take the correction back; no LABEL then.")

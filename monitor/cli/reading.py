@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, printed, team_id
+from monitor.cli.around import SOURCES, TEAMS, emit, loaded, output, printed, team_id
 from monitor.errors import InputError
+
+if TYPE_CHECKING:
+    from monitor.store import Store
 
 
 @click.command()
-@click.argument("team", required=False)
+@click.argument("team", required=False, shell_complete=TEAMS)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to stand on (UTC); today by default.")
 @click.option("--attention", is_flag=True, help="Instead: voices, press articles, reposts and distinct stories.")
 @output
@@ -24,8 +28,8 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
     from monitor.store import Store
 
     config = loaded(ctx, quiet=form is not None)
-    on = _on(day)
     with Store(config.database, read_only=True) as store:
+        on = _on(day, store)
         if attention:
             counts = tables.attention(store, config, on, team_id(config, team), days=28) if team else tables.attention(store, config, on)
             emit(counts, form, lambda: tables.attention_table(counts, on))
@@ -37,16 +41,23 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
             emit(days, form, lambda: tables.team_view(store, config, team_id(config, team), days))
 
 
-def _on(day: dt.datetime | None) -> dt.date:
-    """The day that --day names, else today."""
-    on = day.date() if day else clock.now().date()
-    if not 1980 <= on.year <= 9000:
-        raise InputError(f"--day {on} is no day on which a forum could have been read")
-    return on
+def _on(day: dt.datetime | None, store: Store) -> dt.date:
+    """The day that --day names, else today, or the store's last one once that is long past, which is said."""
+    from monitor.show import day_shown
+
+    if day is None:
+        today = clock.now().date()
+        on = day_shown(store, today)
+        if on != today:
+            click.echo(f"Nothing newer than {on:%-d %B %Y} is known, so this stands on that day.", err=True)
+        return on
+    if not 1980 <= day.year <= 9000:
+        raise InputError(f"--day {day:%Y-%m-%d} is no day on which a forum could have been read: write one such as 2026-01-31")
+    return day.date()
 
 
 @click.command()
-@click.argument("team")
+@click.argument("team", shell_complete=TEAMS)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to explain (UTC); today by default.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
@@ -57,7 +68,7 @@ def explain(ctx: click.Context, team: str, day: dt.datetime | None, as_json: boo
 
     config = loaded(ctx, quiet=as_json)
     with Store(config.database, read_only=True) as store:
-        told = explained.explained(store, config, team_id(config, team), _on(day))
+        told = explained.explained(store, config, team_id(config, team), _on(day, store))
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
     else:
@@ -65,10 +76,10 @@ def explain(ctx: click.Context, team: str, day: dt.datetime | None, as_json: boo
 
 
 @click.command()
-@click.argument("team")
+@click.argument("team", shell_complete=TEAMS)
 @click.option("--days", type=click.IntRange(1, 36_500), default=7, show_default=True, help="How far back.")
 @click.option("--label", type=click.Choice(["negative", "neutral", "positive"]))
-@click.option("--source", metavar="NAME", help="One source only.")
+@click.option("--source", metavar="NAME", shell_complete=SOURCES, help="One source only.")
 @click.option("--search", metavar="WORDS", help="Posts that hold all of these words.")
 @click.option("--limit", default=50, show_default=True, help="At most so many, the newest.")
 @output
@@ -81,8 +92,8 @@ def posts(
     from monitor.store import Store
 
     config = loaded(ctx, quiet=form is not None)
-    since = clock.now().date() - dt.timedelta(days=days - 1)
     with Store(config.database, read_only=True) as store:
+        since = _on(None, store) - dt.timedelta(days=days - 1)
         rows = store.posts(team_id(config, team), since=since, label=label, source=source, search=search, limit=limit)
     emit(rows, form, lambda: tables.posts_table(rows))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, team_id
+from monitor.cli.around import TEAMS, emit, loaded, output, team_id
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _STOP = "q"
 
 
 @click.command()
-@click.argument("team", required=False)
+@click.argument("team", required=False, shell_complete=TEAMS)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The last day (UTC) to draw of; yesterday by default, which is over.")
 @click.option("--days", type=click.IntRange(1, 366), default=1, show_default=True, help="So many days, up to that one.")
 @click.option("--count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Posts to draw of each day.")
@@ -51,7 +51,7 @@ def review(
         raise InputError("--ask needs the section `review` in config.yaml, which says what model reads; without it you do: leave --ask out")
     last = day.date() if day else clock.now().date() - dt.timedelta(days=1)
     if not 1980 <= last.year <= 9000:
-        raise InputError(f"--day {last} is no day on which a forum could have been read")
+        raise InputError(f"--day {last} is no day on which a forum could have been read: write one such as 2026-01-31")
     first, only = last - dt.timedelta(days=days - 1), team_id(config, team) if team else None
     with Store(config.database) as store:
         reviews.draw(store, first, last, only, count=count, seed=seed, now=clock.now())

@@ -7,14 +7,14 @@ import datetime as dt
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded, output, team_id
+from monitor.cli.around import RULES, SOURCES, TEAMS, emit, loaded, output, team_id
 from monitor.errors import InputError
 
 
 @click.command()
-@click.argument("team", required=False)
-@click.option("--rule", metavar="R", help="Only alerts of this rule.")
-@click.option("--source", metavar="S", help="Only alerts on this source.")
+@click.argument("team", required=False, shell_complete=TEAMS)
+@click.option("--rule", metavar="R", shell_complete=RULES, help="Only alerts of this rule.")
+@click.option("--source", metavar="S", shell_complete=SOURCES, help="Only alerts on this source.")
 @click.option("--for", "duration", metavar="TIME", help="How long: 12h, 3d.")
 @click.option("--reason", default="", help="Why, for those who look at it later.")
 @click.option("--list", "listed", is_flag=True, help="List the silences in force.")

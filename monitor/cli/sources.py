@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from monitor import clock
-from monitor.cli.around import emit, loaded
+from monitor.cli.around import SOURCES, emit, loaded
 from monitor.errors import CrawlError
 
 _json = click.option("--json", "form", flag_value="json", help="JSON in place of a table.")
@@ -34,7 +34,7 @@ def sources(ctx: click.Context, form: str | None) -> None:
 
 
 @sources.command()
-@click.argument("name")
+@click.argument("name", shell_complete=SOURCES)
 @_json
 @click.pass_context
 def test(ctx: click.Context, name: str, form: str | None) -> None:
@@ -55,13 +55,13 @@ def test(ctx: click.Context, name: str, form: str | None) -> None:
     told = f"reached, and robots.txt allows it; {len(found.posts)} posts shown" if good else found.result.finish_reason
     text = f"sources test {name}: {told}. {found.result.message}".strip()
     if not good:
-        raise CrawlError(text)
+        raise CrawlError(register.with_next_step(text, name, found.result.finish_reason, tried=True))
     if form is None:
         click.echo(text)
 
 
 @sources.command()
-@click.argument("name")
+@click.argument("name", shell_complete=SOURCES)
 @_json
 @click.pass_context
 def audit(ctx: click.Context, name: str, form: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor import clock
-from monitor.cli.around import PROBLEMS, emit, is_child, loaded, progress_bar, running, say, unwritable
-from monitor.errors import ConfigError, CrawlError, InputError, MonitorError
+from monitor.cli.around import PROBLEMS, SOURCES, emit, is_child, loaded, progress_bar, running, say
+from monitor.errors import ConfigError, CrawlError, DeliveryError, InputError, MonitorError
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -28,29 +27,6 @@ def demo(fast: bool, folder: Path | None) -> None:
     from monitor.demo.replay import replay
 
     replay(folder, pause=0.0 if fast or not sys.stdout.isatty() else 0.4)
-
-
-@click.command()
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="config.yaml")
-@click.option("--contact", default="", metavar="ADDRESS", help="E-mail address or page that site owners see in the user agent.")
-@click.option("--force", is_flag=True, help="Write over an existing file.")
-def init(path: Path, contact: str, force: bool) -> None:
-    """Write a config.yaml to start from, every key explained."""
-    from monitor.config import shipped
-
-    text = shipped()
-    if contact:
-        text = text.replace('contact: ""', f"contact: {json.dumps(contact)}", 1)
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path} exists already: name another file, or write over it with --force") from None
-    except OSError as error:
-        raise unwritable(path, error) from None
-    click.echo(
-        f"Wrote {path}. Next: read it, then `forum-monitor check`, `forum-monitor once`, and `forum-monitor run` to leave it running."
-    )
 
 
 @click.command()
@@ -74,7 +50,7 @@ def check(ctx: click.Context) -> None:
 def _notify_problems(config: Config) -> list[Any]:
     """Delivery targets and templates that cannot be used; the URLs themselves are never shown."""
     from monitor.attempt import resolve
-    from monitor.errors import DeliveryError, Problem
+    from monitor.errors import Problem
     from monitor.messages import BUILT_IN, template_problems
 
     remedy = f"Correct it, or take it away; the built-in ones, in {BUILT_IN}, show what a template may say"
@@ -130,23 +106,23 @@ def once(ctx: click.Context) -> None:
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=SOURCES)
 @click.pass_context
 def collect(ctx: click.Context, source: str) -> None:
     """Crawl ONE source to its end, from where its last crawl stopped."""
-    from monitor.sources import crawlable
+    from monitor.sources import crawlable, with_next_step
 
     config = loaded(ctx)
     found = crawlable(config, source)
-    with running(ctx, "collect", source, config):
+    with running(ctx, "collect", source, config), progress_bar(f"collect {source}") as progress:
         from monitor.collect import collect as crawl
 
-        result = crawl(config, found, now=clock.now)
+        result = crawl(config, found, now=clock.now, progress=progress)
         c = result.counts
         told = [result.finish_reason, f"{c.new} new", f"{c.changed} changed", f"{c.deleted} deleted", f"{result.rejected} rejected"]
         text = f"collect {source}: {', '.join(told)}. {result.message}".strip()
         if result.finish_reason != "finished":
-            raise CrawlError(text)
+            raise CrawlError(with_next_step(text, source, result.finish_reason))
     click.echo(text)
 
 
@@ -237,16 +213,20 @@ def alert(ctx: click.Context) -> None:
 
 @click.command()
 @click.option("--failed", is_flag=True, help="Send nothing: list the messages that were given up, and why.")
+@click.option("--test", "trial", is_flag=True, help="Send a test message to every target now, and nothing else.")
 @click.option("--retry", metavar="[ID]", is_flag=False, flag_value="all", help="Send those again first; with an ID that one only.")
 @click.pass_context
-def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
+def deliver(ctx: click.Context, failed: bool, trial: bool, retry: str | None) -> None:
     """Send the messages that are due."""
     from monitor.deliver import deliver as send_due
     from monitor.deliver import stop_on_sigterm
     from monitor.heartbeat import beat
 
-    if failed and retry:
-        raise InputError("--failed only lists what was given up: write --retry without it")
+    if failed + trial + bool(retry) > 1:
+        raise InputError("--failed, --test and --retry each do another thing: write one of them")
+    if trial:
+        _try_targets(loaded(ctx))
+        return
     if failed:
         _list_failed(loaded(ctx))
         return
@@ -263,6 +243,17 @@ def deliver(ctx: click.Context, failed: bool, retry: str | None) -> None:
         click.echo(f"deliver: {text}", err=True)
     idle = not (done.sent or done.waiting or done.failed)
     say(f"deliver: {done.sent} sent, {done.waiting} waiting, {done.failed} given up", idle=idle)
+
+
+def _try_targets(config: Config) -> None:
+    from monitor.deliver import tried
+
+    wrong = 0
+    for target, problem in tried(config, clock.now()):
+        wrong += problem is not None
+        click.echo(f"{target}: a test message was sent" if problem is None else problem)
+    if wrong:
+        raise DeliveryError("look at notify.targets in config.yaml, and at the address in the environment or file that it names")
 
 
 def _list_failed(config: Config) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor import clock
-from monitor.cli.around import loaded, printed, progress_bar, team_id
+from monitor.cli.around import RULES, TEAMS, loaded, printed, progress_bar, team_id
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -21,14 +21,16 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 def _day(_: click.Context, option: click.Parameter, value: dt.datetime | None) -> dt.date | None:
     if value and not 1980 <= value.year <= 9000:
-        raise InputError(f"{option.opts[0]} {value:%Y-%m-%d} is no day on which a forum could have been read")
+        raise InputError(f"{option.opts[0]} {value:%Y-%m-%d} is no day on which a forum could have been read: write one such as 2026-01-31")
     return value.date() if value else None
 
 
 @click.command()
-@click.option("--rule", "rule_ids", multiple=True, metavar="ID", help="This rule only, though it may be off; can be repeated.")
+@click.option(
+    "--rule", "rule_ids", multiple=True, metavar="ID", shell_complete=RULES, help="This rule only, though it may be off; can be repeated."
+)
 @click.option("--rules", "file", type=click.Path(dir_okay=False, path_type=Path), help="Rules of this YAML file in place of config.yaml's.")
-@click.option("--team", metavar="TEAM", help="This team only.")
+@click.option("--team", metavar="TEAM", shell_complete=TEAMS, help="This team only.")
 @click.option("--from", "first", type=_DAY, callback=_day, help="First day to judge (UTC); the first with figures by default.")
 @click.option("--to", "last", type=_DAY, callback=_day, help="Last day to judge; the last complete one by default.")
 @click.option("--warn-before", type=_DAY, callback=_day, metavar="DAY", help="How many days before this one an alert would have warned.")

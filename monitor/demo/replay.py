@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -78,11 +79,19 @@ def replay(folder: Path | None, *, pause: float = 0.0) -> None:
                 console.print(f"Subject: {message.title}\n\n{message.body}", markup=False)
             chart = folder / "trend.png"
             _draw(store, config, chart)
-    console.print(f"\nThe database:  {config.database}")
-    console.print(f"The chart:     {chart}")
-    console.print(f"Look further:  forum-monitor --config {config.path} posts 'Meta GenAI' --days 9999")
-    console.print(f"Done in {time.monotonic() - begun:.0f} s. For real forums: `forum-monitor init`, then `forum-monitor run`.")
+    console.print(f"\nDone in {time.monotonic() - begun:.0f} s. It is left in {folder}, with a chart, {chart.name}. Look further:\n")
+    for what, words in _FURTHER.items():
+        console.print(f"  {what:<14} forum-monitor --config {shlex.quote(str(config.path))} {words}")
+    console.print("\nFor real forums: `forum-monitor init`, which asks a few questions.")
 
+
+_FURTHER = {
+    "in the browser": "web --open",
+    "what moved it": "explain meta-genai --day 2025-01-23",
+    "the posts": "posts meta-genai --label negative",
+    "your own SQL": "query --tables",
+}
+"""What to type after the demo."""
 
 _LANGUAGES = {"en": "English", "fr": "French", "zh": "Chinese"}
 

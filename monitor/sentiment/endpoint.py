@@ -114,7 +114,10 @@ class EndpointScorer:
         self._out = ""
         """Why this process asks no more: an outage is waited for once, not once for each batch."""
         if settings.key_env and not os.environ.get(settings.key_env):
-            raise ModelError(f"the environment variable {settings.key_env} is not set: scorer.key_env in config.yaml names it")
+            raise ModelError(
+                f"the environment variable {settings.key_env} is not set, and scorer.key_env in config.yaml names it: set it, or take "
+                "key_env out"
+            )
         if ledger is None and (settings.tokens_per_day or settings.spend_per_day):
             raise ModelError("the limit per day of scorer.endpoint is kept in the database, which is not open here: run `understand`")
 
@@ -199,7 +202,11 @@ class EndpointScorer:
         if settings.spend_per_day and cost + self._cost(*expected) > settings.spend_per_day:
             limit = f"scorer.spend_per_day ({settings.spend_per_day:g}; {cost:.4f} is spent)"
         if limit:
-            raise Paused(f"{settings.model} is asked no more on {day} (UTC), since that would go beyond {limit}", allowance_spent=True)
+            raise Paused(
+                f"{settings.model} is asked no more on {day} (UTC), since that would go beyond {limit}: the next day goes on, or a "
+                "higher limit in config.yaml",
+                allowance_spent=True,
+            )
 
     def _spend(self, day: dt.date, asked: int, answered: int, *, requests: int = 0) -> None:
         """Counted before a request is sent, so that a kill takes nothing off the account, and put right after it."""

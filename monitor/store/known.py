@@ -44,6 +44,11 @@ class Known(Connection):
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
+    def last_trend(self) -> dt.date | None:
+        """The last day (UTC) of which anything is counted."""
+        row = self.rows("SELECT max(day) FROM daily_trends")[0]
+        return dt.date.fromisoformat(row[0]) if row[0] else None
+
     def first_trend(self, model: str) -> dt.date | None:
         """The first day with a figure of any team; without any, the first with a count; None: neither."""
         row = self.rows("SELECT coalesce(min(day) FILTER (WHERE sufficient), min(day)) FROM daily_trends WHERE model = ?", (model,))[0]

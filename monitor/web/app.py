@@ -26,7 +26,7 @@ from datasette.utils.asgi import BadRequest, Base400, NotFound, Request, Respons
 from datasette.views.base import DatasetteError
 from jinja2 import Environment
 
-from monitor import clock
+from monitor import clock, show
 from monitor.config import Config
 from monitor.errors import InputError, MonitorError
 from monitor.store import Store
@@ -189,6 +189,7 @@ class _Plugin:
             "language": words.language(),
             "languages": words.LANGUAGES,
             "data": tables.DATABASE if datasette.served.loopback else None,
+            "stale": today() if today() != clock.now().date() else None,
             "operator": bool(request and request.actor),
         }
         return {"site": site}
@@ -204,7 +205,7 @@ class _Plugin:
             log.error("%s: %s at %s", request.path, type(exception).__name__, guard.place(exception))
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
-        words.choose(request)
+        words.choose(request, datasette.config.language)
         return datasette.page("wrong.html", request, status=status, message=message)
 
     @hookimpl
@@ -235,7 +236,9 @@ def _answering(view: View) -> Any:
     """A view in the language that is asked for."""
 
     async def answer(datasette: Pages, request: Request) -> Response:
-        words.choose(request)
+        words.choose(request, datasette.config.language)
+        with contextlib.suppress(MonitorError):  # a view that needs the store says itself that it cannot be read
+            _day_shown.set(await datasette.read(lambda store: show.day_shown(store, clock.now().date())))
         return words.remembered(request, await view(datasette, request))
 
     return answer
@@ -286,6 +289,9 @@ def serve(app: Pages, listener: socket.socket) -> None:
     server(app).run(sockets=[listener])
 
 
+_day_shown: contextvars.ContextVar[dt.date | None] = contextvars.ContextVar("day_shown", default=None)
+
+
 def today() -> dt.date:
-    """The UTC day on which pages stand, unless they are asked for another."""
-    return clock.now().date()
+    """The UTC day on which the pages of this request stand, unless they are asked for another: `show.day_shown`."""
+    return _day_shown.get() or clock.now().date()

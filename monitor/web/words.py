@@ -1,6 +1,7 @@
 """The pages' words in the reader's language, and figures as that language writes them.
 
-The promise: a page is in one language, that of `?lang=`, else the one chosen before, else the browser's first that we have. What
+The promise: a page is in one language, that of `?lang=`, else the one chosen before, else that of config.yaml, else the browser's first
+that we have. What
 the store says (reasons of alerts, posts) stays as it was written, and is marked as such. Messages are gettext's; locales/fr.po.
 """
 
@@ -35,9 +36,14 @@ def language() -> str:
     return _chosen.get()
 
 
-def choose(request: Request) -> None:
-    """Take up the language that a request asks for."""
-    wanted = [request.args.get("lang") or "", request.cookies.get(COOKIE) or "", *_accepted(request.headers.get("accept-language") or "")]
+def choose(request: Request, usual: str | None = None) -> None:
+    """Take up the language that a request asks for; `usual` is that of whoever asks for none by name."""
+    wanted = [
+        request.args.get("lang") or "",
+        request.cookies.get(COOKIE) or "",
+        usual or "",
+        *_accepted(request.headers.get("accept-language") or ""),
+    ]
     _chosen.set(next((each for each in wanted if each in LANGUAGES), "en"))
 
 
