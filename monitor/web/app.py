@@ -176,7 +176,7 @@ class _Plugin:
     def forbidden(self, datasette: Datasette, request: Request, message: str) -> Any:
         if not isinstance(datasette, Pages):
             return None
-        words.choose(request)
+        words.choose(request, datasette.config.language)
         return datasette.page("wrong.html", request, status=403, message=message)
 
     @hookimpl
@@ -184,7 +184,7 @@ class _Plugin:
         if not isinstance(datasette, Pages):
             return {}
         if request:
-            words.choose(request)  # Datasette's own pages come by no view of ours
+            words.choose(request, datasette.config.language)  # Datasette's own pages come by no view of ours
         site = {
             "language": words.language(),
             "languages": words.LANGUAGES,
