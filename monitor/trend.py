@@ -134,7 +134,7 @@ def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> 
     """
     model = store.model
     rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in store.voices(first, last) if rest[0] == model)
-    return {row.team: row for row in _figures(frame_of(rows), min_authors)}
+    return {row.team: row for row in figures(frame_of(rows), min_authors)}
 
 
 def summarise(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
@@ -144,7 +144,7 @@ def summarise(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
     posts, and so are the shares of labels; figures are means over authors. `low`..`high` is the 95 % t interval of the
     mean with a shrunk variance (statistics.voice_variance), cut to [-1, 1].
     """
-    found = _figures(frame, min_authors) + _figures(frame.assign(source=ALL), min_authors)
+    found = figures(frame, min_authors) + figures(frame.assign(source=ALL), min_authors)
     return sorted(found, key=lambda row: (row.day, row.team, row.source, row.model))
 
 
@@ -156,8 +156,8 @@ def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:-1], "category"))
 
 
-def _figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
-    """One row per day, team, source and model of the frame."""
+def figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
+    """One row per day, team, source and model of the frame, as `summarise` says; sources stand for themselves alone."""
     shares = frame.assign(posts=1, **{label: (frame["label"] == label).astype(float) for label in _LABELS})
     # What a voice says in a thread, then what it says in all: each voice weighs one, whatever it writes.
     cells = shares.groupby([*_GROUP, "thread", "voice"], observed=True)[["posts", "value", *_LABELS]].sum()

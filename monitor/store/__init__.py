@@ -13,7 +13,7 @@ from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.known import Known
 from monitor.store.posts import PURGE_AFTER, Counts
-from monitor.store.queries import Queries
+from monitor.store.queries import Place, Queries, Wanted
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
 from monitor.store.runs import KEEP_RUNS, Runs, Standing
@@ -24,8 +24,8 @@ from monitor.store.trends import Trends
 from monitor.store.visits import KEEP_VISITS, SiteFile, Visit, Visits
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Reading", "SiteFile",
-    "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "Drawn", "Due", "Frame", "Place", "Reading",
+    "SiteFile", "Spoken", "Standing", "Step", "Store", "Unread", "Visit", "Wanted",
 ]  # fmt: skip
 
 
