@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ WEEKS = 4
 
 RHYTHM_WEEKS = 8
 """Weeks that have to be known before a day is compared with its own weekday, which must have figures in at least half of them."""
+
+BASELINE = dt.timedelta(weeks=RHYTHM_WEEKS, days=1)
+"""How far back `usual` reads, but for the first day of the series."""
 
 HISTORY = dt.timedelta(days=366)
 """How far back change points are looked for."""
@@ -66,6 +70,12 @@ def usual(days: Iterable[DailyTrend], day: dt.date) -> Usual | None:
     past = (day - dt.timedelta(days=n) for n in range(step, length + 1, step))
     authors = median(known[one].authors if one in known else 0 for one in past)
     return Usual(level + effects.get(day.weekday(), 0.0), float(authors), weekday=bool(effects))
+
+
+def history(series: Sequence[DailyTrend], day: dt.date) -> Sequence[DailyTrend]:
+    """What `usual` reads of a series, oldest first, on `day`: for many days of a long one this saves reading all of it for each."""
+    first = bisect_left(series, day - BASELINE, key=lambda one: one.day)
+    return [*series[: min(first, 1)], *series[first : bisect_left(series, day, key=lambda one: one.day)]]
 
 
 def _rhythm(days: Sequence[DailyTrend]) -> dict[int, float]:
@@ -147,13 +157,13 @@ def pelt(values: Sequence[float], weights: Sequence[float], price: float, least:
     3.1), `least` values later than there, since until then no segment could have begun in its place.
     """
     count = len(values)
-    sums = [(0.0, 0.0, 0.0)]
-    for x, w in zip(values, weights, strict=True):
-        sums.append((sums[-1][0] + w, sums[-1][1] + w * x, sums[-1][2] + w * x * x))
+    pairs = list(zip(values, weights, strict=True))
+    columns = (weights, [w * x for x, w in pairs], [w * x * x for x, w in pairs])
+    weight, total, square = ([0.0, *itertools.accumulate(column)] for column in columns)
 
     def cost(start: int, end: int) -> float:
-        weight, total, square = (b - a for a, b in zip(sums[start], sums[end], strict=True))
-        return square - total * total / weight
+        moved = total[end] - total[start]
+        return square[end] - square[start] - moved * moved / (weight[end] - weight[start])
 
     best, last = [-price, *[math.inf] * count], [0] * (count + 1)
     starts: dict[int, float] = {}

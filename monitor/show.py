@@ -159,8 +159,9 @@ def team_days(store: Store, config: Config, team: str, day: dt.date, days: int =
     the corrected figures of the week that it ends (`week_...`), and what the model says of the same people.
     """
     since = day - dt.timedelta(days=days - 1)
-    known = [row for row in store.trends(source=ALL, model=store.model, since=day - context.HISTORY) if row.day <= day]
-    series = [row for row in known if row.team == team]
+    begin = min(day - context.HISTORY, since - context.BASELINE)
+    series = [row for row in store.trends(team=team, source=ALL, model=store.model, since=begin) if row.day <= day]
+    known = [row for each in config.teams for row in store.trends(team=each.id, source=ALL, model=store.model, since=since)]
     shares = context.shares_of_voice(known, [each.id for each in config.teams])
     points = {point.day: point.after - point.before for point in context.change_points(series)}
     rows = store.daily(team, since.isoformat(), day.isoformat())
@@ -168,7 +169,7 @@ def team_days(store: Store, config: Config, team: str, day: dt.date, days: int =
     found = []
     for row in rows:
         on = dt.date.fromisoformat(row["day"])
-        usual = context.usual(series, on)
+        usual = context.usual(context.history(series, on), on)
         found.append(
             {
                 **row,

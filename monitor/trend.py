@@ -188,7 +188,7 @@ def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> 
     """
     model = store.model
     rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in store.voices(first, last) if rest[0] == model)
-    return {row.team: _with_interval(row, spread) for row, spread in _figures(frame_of(rows), min_authors)}
+    return {row.team: row for row in figures(frame_of(rows), min_authors)}
 
 
 def summarise(
@@ -212,6 +212,11 @@ def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
 
     # As categories each text is compared once, not at every grouping, which takes a seventh off a rebuild.
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:-1], "category"))
+
+
+def figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
+    """One row per day, team, source and model of the frame, as `summarise` says; sources and days stand for themselves alone."""
+    return [_with_interval(row, spread) for row, spread in _figures(frame, min_authors)]
 
 
 def _figures(frame: DataFrame, min_authors: int) -> list[tuple[DailyTrend, Spread | None]]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.config import Config, Team
-from monitor.context import change_points, pelt, shares_of_voice, usual
+from monitor.context import change_points, history, pelt, shares_of_voice, usual
 from monitor.records import DailyTrend
 from monitor.rules.statistics import margin
 from monitor.show import team_days
@@ -128,6 +128,15 @@ def test_no_other_division_is_better(days: list[tuple[float, float]], price: flo
     )
     best = min((_price_of(points, values, weights, price) for points in ways), default=math.inf)
     assert _price_of(found, values, weights, price) == pytest.approx(best, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.one_of(st.just("silent"), st.none(), st.floats(-1, 1)), min_size=100, max_size=140))
+def test_what_is_usual_needs_no_more_than_its_history(means: list[float | str | None]) -> None:
+    """Of a long series what is usual on a day is the same from its history alone as from all of it."""
+    series = [row(n, mean) for n, mean in enumerate(means) if not isinstance(mean, str)]
+    for n in range(0, len(means) + 5, 7):
+        assert usual(history(series, day(n)), day(n)) == usual(series, day(n))
 
 
 def test_show_team_tells_the_context(fresh_store: Store, write_config: Callable[..., object]) -> None:

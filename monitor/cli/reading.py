@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from monitor import clock
-from monitor.cli.around import SOURCES, TEAMS, emit, loaded, output, printed, team_id
+from monitor.cli.around import SOURCES, TEAMS, emit, loaded, output, printed, team_id, unwritable
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
+    from monitor.config import Config
     from monitor.store import Store
 
 
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 @click.argument("team", required=False, shell_complete=TEAMS)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to stand on (UTC); today by default.")
 @click.option("--attention", is_flag=True, help="Instead: voices, press articles, reposts and distinct stories.")
+@click.option("--chart", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw 28 days too, as .png or .svg.")
 @output
 @click.pass_context
-def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attention: bool, form: str | None) -> None:
+def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attention: bool, chart: Path | None, form: str | None) -> None:
     """All teams: today, seven days, change, n, interval, trend. With TEAM: its days, sources and alerts."""
     from monitor import show as tables
     from monitor.store import Store
 
+    if chart and attention:
+        raise InputError("--chart draws sentiment: leave out --attention")
     config = loaded(ctx, quiet=form is not None)
     with Store(config.database, read_only=True) as store:
         on = _on(day, store)
+        if chart:
+            _draw(store, config, team_id(config, team) if team else None, on, chart)
         if attention:
             counts = tables.attention(store, config, on, team_id(config, team), days=28) if team else tables.attention(store, config, on)
             emit(counts, form, lambda: tables.attention_table(counts, on))
@@ -54,6 +61,31 @@ def _on(day: dt.datetime | None, store: Store) -> dt.date:
     if not 1980 <= day.year <= 9000:
         raise InputError(f"--day {day:%Y-%m-%d} is no day on which a forum could have been read: write one such as 2026-01-31")
     return day.date()
+
+
+def _draw(store: Store, config: Config, team: str | None, day: dt.date, path: Path) -> None:
+    """Write the chart of a team, or of those that most people spoke of."""
+    from monitor import charts
+    from monitor import show as tables
+
+    first = day - dt.timedelta(days=27)
+    if team:
+        days, teams = tables.team_days(store, config, team, day, 28), [team]
+    else:
+        rows = {each.id: store.daily(each.id, first.isoformat(), day.isoformat()) for each in config.teams}
+        teams = sorted((each for each in rows if rows[each]), key=lambda each: -sum(row["authors"] for row in rows[each]))[
+            : charts.MOST_TEAMS
+        ]
+        days = [row for each in teams for row in rows[each]]
+    names = {each.id: each.name for each in config.teams if each.id in teams}
+    alerts = [row for each in teams for row in store.team_alerts(each, 50) if first.isoformat() <= row["day"] <= day.isoformat()]
+    title = (
+        f"Sentiment toward {' and '.join(names.values()) if len(names) < 3 else f'{len(names)} teams'}, 28 days to {day:%-d %B %Y} (UTC)"
+    )
+    try:
+        charts.save(charts.trend_chart(days, names, title, alerts, span=(first, day)), path)
+    except OSError as error:
+        raise unwritable(path, error) from None
 
 
 @click.command()

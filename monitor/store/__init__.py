@@ -16,7 +16,7 @@ from monitor.store.outbox import DigestOf, Due
 from monitor.store.periods import Periods
 from monitor.store.posts import PURGE_AFTER, Counts
 from monitor.store.published import Published, Span
-from monitor.store.queries import Queries
+from monitor.store.queries import Place, Queries, Wanted
 from monitor.store.readings import Reading, Readings, Unread
 from monitor.store.reviews import PERSON, Drawn, Frame, Reviews
 from monitor.store.runs import KEEP_RUNS, Runs, Standing
@@ -31,7 +31,7 @@ from monitor.store.weeks import Weeks
 
 __all__ = [
     "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame",
-    "PageOfAlerts", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit",
+    "PageOfAlerts", "Place", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit", "Wanted",
 ]  # fmt: skip
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import hashlib
 import re
 import sqlite3
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from monitor.errors import InputError
 from monitor.glossary import DESCRIPTIONS
 from monitor.records import clean
 from monitor.store.connection import Connection
+from monitor.store.corrections import CORRECTED, LABEL, VALUE
+from monitor.store.echoes import OWN_WORDS
+from monitor.store.trends import VOICES
 
 # Thai to Khmer, and everything from the CJK radicals to Hangul: written without spaces, or with what belongs to a word
 # stuck to it, so the search index, which cuts words at spaces, does not find a part of a run of them.
@@ -38,6 +44,45 @@ def _only_reading(action: int, first: str | None, second: str | None, database: 
     return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
 
 
+EXAMINED = 20_000
+"""Posts that one page of a search goes through at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which posts about a team: of the UTC days `first`..`last`, of one label, source and language, with all of these words."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+    label: str | None = None
+    source: str | None = None
+    language: str | None = None
+    words: str = ""
+
+
+class Place(NamedTuple):
+    """A place in the order of posts: the time of one, and its id."""
+
+    at: str
+    id: int
+
+
+_NEWEST = Place("a", 0)
+"""Before every post: a letter stands after the digits of any year."""
+
+
+def _words(search: str, prefix: str = "") -> tuple[str, str, dict[str, str]]:
+    """Words as a query of the search index, as conditions of SQL on the text (of those that it cannot find), and their parameters."""
+    indexed, sql, parameters = [], "", {}
+    for number, word in enumerate(clean(search)[:200].split()):
+        if _UNSPACED.search(word) or not any(character.isalnum() for character in word):
+            sql += f" AND {prefix}text LIKE :word{number} ESCAPE '\\'"
+            parameters[f"word{number}"] = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+        else:
+            indexed.append('"' + word.replace('"', '""') + '"')
+    return " ".join(indexed), sql, parameters
+
+
 class Queries(Connection):
     """Reading only. The user's SQL can neither write nor run without end."""
 
@@ -52,18 +97,63 @@ class Queries(Connection):
         if source:
             sql += " AND source = :source"
         parameters = {"team": team, "model": self.model, "since": since.isoformat() if since else None, "label": label, "source": source}
-        indexed = []
-        for number, word in enumerate(clean(search or "")[:200].split()):
-            if _UNSPACED.search(word) or not any(character.isalnum() for character in word):
-                sql += f" AND text LIKE :word{number} ESCAPE '\\'"
-                parameters[f"word{number}"] = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
-            else:
-                indexed.append('"' + word.replace('"', '""') + '"')
-        if indexed:
+        match, plain, of_words = _words(search or "")
+        sql += plain
+        if match:
             sql += " AND id IN (SELECT rowid FROM posts_fts WHERE posts_fts MATCH :match)"
-            parameters["match"] = " ".join(indexed)
         sql += " ORDER BY posted_at DESC, id DESC LIMIT :limit"
-        return [dict(row) for row in self.rows(sql, {**parameters, "limit": limit})]
+        return [dict(row) for row in self.rows(sql, {**parameters, **of_words, "match": match, "limit": limit})]
+
+    def team_posts(
+        self, team: str, wanted: Wanted, *, before: Place | None = None, limit: int = 25
+    ) -> tuple[list[dict[str, Any]], Place | None]:
+        """A page of living posts about a team, newest first, from below `before` on; and the place to go on from, None at the end.
+
+        id, source, url, title, text, language, posted_at, kind, repost; label and value that count, `model_label` and `model_value`
+        (None where the model gave none), `corrected` and `note`. Looks at EXAMINED posts at most, so a page may hold fewer than
+        `limit`, or none, and yet have a place to go on from.
+        """
+        match, plain, parameters = _words(wanted.words, "p.")
+        rare = bool(match) and self._count_of(match) <= EXAMINED
+        at = "+p.posted_at" if rare else "p.posted_at"  # "+": from the words to the posts, not through all posts by time
+        span = f"{at} >= :since AND {at} < :until AND ({at}, p.id) < (:at, :id)"
+        values: dict[str, Any] = {**parameters, **dataclasses.asdict(wanted), **(before or _NEWEST)._asdict()}
+        values |= {"team": team, "model": self.model, "match": match, "limit": limit + 1}
+        values |= {"since": wanted.first.isoformat() if wanted.first else "", "until": f"{wanted.last}T24" if wanted.last else _NEWEST.at}
+        edge = None
+        if not rare:
+            found = self.rows(f"SELECT posted_at, id FROM posts p WHERE {span} ORDER BY 1 DESC, 2 DESC LIMIT 1 OFFSET {EXAMINED}", values)
+            edge = Place(found[0]["posted_at"], found[0]["id"] + 1) if found else None
+        rows = self.rows(
+            f"""SELECT p.id, p.source, p.url, p.title, p.text, p.language, p.posted_at, p.kind, {LABEL} AS label, {VALUE} AS value,
+                CASE WHEN s.input_hash <> '' THEN s.label END AS model_label, CASE WHEN s.input_hash <> '' THEN s.value END AS model_value,
+                c.label IS NOT NULL AS corrected, c.note, NOT {OWN_WORDS} AS repost
+                FROM posts p CROSS JOIN scores s ON s.post_id = p.id AND s.team = :team AND s.model = :model {CORRECTED}
+                WHERE {span} {f"AND ({at}, p.id) >= (:edge_at, :edge_id)" if edge else ""} AND p.deleted_at IS NULL AND p.unread < 2
+                AND (:label IS NULL OR {LABEL} = :label) AND (:source IS NULL OR p.source = :source)
+                AND (:language IS NULL OR p.language = :language) {plain}
+                {"AND p.id IN (SELECT rowid FROM posts_fts WHERE posts_fts MATCH :match)" if match else ""}
+                ORDER BY p.posted_at DESC, p.id DESC LIMIT :limit""",
+            {**values, "edge_at": edge and edge.at, "edge_id": edge and edge.id},
+        )
+        further = Place(rows[limit - 1]["posted_at"], rows[limit - 1]["id"]) if len(rows) > limit else edge
+        return [dict(row) for row in rows[:limit]], further
+
+    def _count_of(self, match: str) -> int:
+        """How many posts have the words, counted to EXAMINED + 1."""
+        return int(
+            self.rows(f"SELECT count(*) FROM (SELECT 1 FROM posts_fts WHERE posts_fts MATCH ? LIMIT {EXAMINED + 1})", (match,))[0][0]
+        )
+
+    def voices_by_language(self, teams: Sequence[str], first: dt.date, last: dt.date) -> list[tuple[Any, ...]]:
+        """`Trends.voices` of some teams by the model in use, each with the post's language (empty: unknown) before it."""
+        marks = ",".join("?" * len(teams))
+        rows = self.rows(
+            f"""SELECT coalesce(p.language, ''), {VOICES} AND s.team IN ({marks}) AND s.model = ?
+                ORDER BY p.posted_at, p.source, p.native_id""",
+            (first.isoformat(), f"{last}T24", *teams, self.model),
+        )
+        return [tuple(row) for row in rows]
 
     def query(self, sql: str, limit: int = 10_000, seconds: float = 60.0) -> list[dict[str, Any]]:
         """The user's own SQL: at most `limit` rows, read-only whatever it says, stopped after `seconds`.
@@ -103,6 +193,11 @@ class Queries(Connection):
             (team, self.model, first, last),
         )
         return [dict(row) for row in rows]
+
+    def first_day(self, team: str) -> dt.date | None:
+        """The first UTC day on which a team has a trend by the model in use."""
+        found = self.rows("SELECT min(day) FROM daily_trends WHERE team = ? AND source = '*' AND model = ?", (team, self.model))[0][0]
+        return dt.date.fromisoformat(found) if found else None
 
     def team_alerts(self, team: str, limit: int = 5) -> list[dict[str, Any]]:
         """v_alerts of a team, newest first."""

@@ -241,7 +241,14 @@ def _answering(view: View) -> Any:
             _day_shown.set(await datasette.read(lambda store: show.day_shown(store, clock.now().date())))
         return words.remembered(request, await view(datasette, request))
 
+    answer.__dict__.update(view.__dict__)  # lasting()
     return answer
+
+
+def lasting(view: View) -> View:
+    """A view whose answer is the same for everyone, and kept by browsers as it says; others are not kept where a cookie came."""
+    view.__dict__["_datasette_static"] = True
+    return view
 
 
 def application(config: Config, served: Served, routes: Iterable[tuple[str, View]]) -> Pages:

@@ -61,7 +61,7 @@ def packing(app: App) -> App:
         elif file := files().get(scope["path"].removeprefix(PREFIX)) if scope["path"].startswith(PREFIX) else None:
             await _send_file(file, scope, send)
         else:
-            await app(scope, receive, _Packer(send).send if _takes_gzip(scope) else send)
+            await app(scope, receive, _Packer(send).send if takes_gzip(scope) else send)
 
     return answer
 
@@ -77,7 +77,7 @@ async def _send_file(file: File, scope: Scope, send: Send) -> None:
     ]
     known = any(tag in value for name, value in scope["headers"] if name == b"if-none-match")
     body = b"" if known else file.body
-    if not known and len(body) >= LEAST and _takes_gzip(scope):
+    if not known and len(body) >= LEAST and takes_gzip(scope):
         body = file.packed
         headers.append((b"content-encoding", b"gzip"))
     if not known:
@@ -86,7 +86,7 @@ async def _send_file(file: File, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _takes_gzip(scope: Scope) -> bool:
+def takes_gzip(scope: Scope) -> bool:
     """Whether the request takes gzip (RFC 9110, 12.5.3)."""
     asked = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-encoding").casefold()
     for part in asked.split(","):
