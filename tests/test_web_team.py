@@ -125,7 +125,7 @@ def test_a_team_has_its_figure_with_interval_people_and_coverage(get: Visit) -> 
     page = get("/team/alpha")
     assert page.status_code == 200
     told = words(page)
-    assert re.search(r"Seven days −0\.\d\d 95 % interval: −0\.\d\d to [−+]0\.\d\d", told)
+    assert re.search(r"Seven days −0\.\d\d 95 % interval −0\.\d\d to [−+]0\.\d\d", told)
     assert "People 21 21 posts, 66% of all voices" in told
     assert "unknown: nothing was crawled" in told
 

@@ -111,7 +111,7 @@ async def _page(pages: Pages, request: Request, status: int = 200, wrong: str = 
         unjudged=_unjudged(found["series"], config), watched=sum(found["counts"][0].values()),
         silences=[row | {"on": _silenced(row, config)} for row in found["silences"]],
         history=found["history"], older=urlencode({**kept, "from": found["older"]}) if found["older"] else None,
-        newest=newest, wanted=wanted, kept_query=urlencode({**kept, **({"from": newest} if newest else {})}),
+        newest=newest, wanted=wanted,
         choices=telling.silenceable(config) | {"stage": STAGES}, names={team.id: team.name for team in config.teams},
         spans=SPANS, form=form or {}, wrong=wrong,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import uvicorn
 from datasette import hookimpl
@@ -191,6 +191,7 @@ class _Plugin:
             "data": tables.DATABASE if datasette.served.loopback else None,
             "stale": today() if today() != clock.now().date() else None,
             "operator": bool(request and request.actor),
+            "kept_query": urlencode([(key, value) for key, value in parse_qsl(request.query_string) if key != "lang"]) if request else "",
         }
         return {"site": site}
 

@@ -40,5 +40,5 @@ async def compare(pages: Pages, request: Request) -> Response:
     return await pages.page(
         "compare.html", request, **found, names=every, span=span, ranges=RANGES, windows=WINDOWS, vega=BUNDLE,
         too_many=len(asked) > charts.MOST_TEAMS, most=charts.MOST_TEAMS, least=pages.config.privacy.min_authors,
-        query=urlencode(chosen), kept_query=urlencode([*chosen, ("days", span.word)]),
+        query=urlencode(chosen),
     )  # fmt: skip

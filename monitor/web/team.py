@@ -61,7 +61,7 @@ async def team(pages: Pages, request: Request) -> Response:
     return await pages.page(
         "team.html", request, **found, team=team, name=name, span=span, ranges=RANGES, told_day=told[0]["day"] if told else None,
         corrected=next((row for row in found["days"] if row["week_corrected_by"]), None), filters=filters, kept=kept,
-        kept_query=urlencode(kept), query=_query, paged="before" in request.args, back=request.full_path, labels=label_words(),
+        query=_query, paged="before" in request.args, back=request.full_path, labels=label_words(),
         language_name=language_name, every_source=_choices(found["sources"], wanted.source),
         every_language=_choices(found["languages"], wanted.language), vega=BUNDLE, table=TABLE, cut=CUT,
         least=pages.config.privacy.min_authors,
@@ -80,8 +80,7 @@ async def why(pages: Pages, request: Request) -> Response:
     told = await pages.read(lambda store: explained.explained(store, pages.config, team, day))
     posts = [{**post, "link": link(post["url"])} for post in told["representative"]]
     threads = [{**thread, "link": link(thread["url"] or "")} for thread in told["threads"] or ()]
-    return await pages.page("why.html", request, team=team, name=name, told=told, posts=posts, threads=threads, labels=label_words(),
-                            kept_query=urlencode({"day": day.isoformat()}))  # fmt: skip
+    return await pages.page("why.html", request, team=team, name=name, told=told, posts=posts, threads=threads, labels=label_words())
 
 
 # ---- what is asked for ---------------------------------------------------------------------------------------------
