@@ -73,6 +73,9 @@ _LABELLED = 8
 _SIDES: tuple[tuple[Literal["left", "right"], int], ...] = (("left", 5), ("right", -5))
 """How a label stands beside its line: alignment, and distance in pixels."""
 
+_LABEL = 260
+"""Pixels that an alert's label may take: a longer one would make room for itself by making the chart small."""
+
 _CLOSE = 62
 """Days up to which each has a bar for its interval, and a point that can be made out."""
 
@@ -233,7 +236,7 @@ class _Drawing:
             yield self.of(marks).mark_point(shape="triangle-down", filled=True, color=ink, size=50).encode(x=day, y=mean, tooltip="label:N")
         for align, dx in _SIDES:
             if text := [mark for mark in marks if few and mark["align"] == align]:
-                yield self.of(text).mark_text(align=align, dx=dx, color=ink).encode(x=day, y=mean, text="label:N")
+                yield self.of(text).mark_text(align=align, dx=dx, color=ink, limit=_LABEL).encode(x=day, y=mean, text="label:N")
 
     def changes(self, day: Any, mean: Any) -> Iterator[Any]:
         quiet, days = self.theme.quiet, [row["day"] for row in self.rows]

@@ -162,9 +162,10 @@ def _pictured(page: Any, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-def _drawn(page: Any) -> None:
-    """Wait until the chart, if there is one, is drawn."""
+def _drawn(page: Any, scheme: str = "light") -> None:
+    """Wait until the chart, if there is one, is drawn, in the colours of `scheme`."""
     page.locator("figure[data-chart]:not(.drawn)").wait_for(state="detached")
+    page.locator(".live:not(.dark)" if scheme == "dark" else ".live.dark").wait_for(state="detached")
 
 
 def _faults(page: Any, **options: Any) -> list[tuple[str, str]]:
@@ -189,6 +190,7 @@ def test_pages_fit_read_and_are_accessible(visit: Any, site: Site, language: str
         wrong += [(name, state)] if state != (language, 1, True) else []
         wrong += [(name, fault) for fault in _faults(page, **AXE)]
         page.emulate_media(color_scheme="dark")
+        _drawn(page, "dark")
         _pictured(page, f"{name}-{language}-{width}-dark")
         if language == "en":
             wrong += [(name, "dark", fault) for fault in _faults(page, runOnly=["color-contrast"])]
@@ -376,7 +378,7 @@ def test_pages_can_be_read_without_script_and_printed(visit: Any) -> None:
         assert picture.is_visible()
         assert picture.bounding_box()["height"] > 200
     page = visit("/team/meta-genai", scheme="dark")
-    _drawn(page)
+    _drawn(page, "dark")
     page.emulate_media(media="print")
     _pictured(page, "printed")
     assert page.locator(".chart").is_visible()
@@ -391,7 +393,7 @@ def test_another_language_keeps_the_page_and_its_query(visit: Any, site: Site) -
         "/compare?team=openai&team=deepseek&days=90", "/team/meta-genai?label=negative&words=panique+%26+co&days=90",
         "/alerts?rule=sentiment-shift", "/team/meta-genai/why?day=2025-01-23", "/team/meta-genai?before=2025-01-23T17%3A33%3A00Z.269",
     ):  # fmt: skip
-        page.goto(site.url + path)
+        page.goto(site.url + path, wait_until="domcontentloaded")
         page.get_by_role("link", name="Français").click()
         page.wait_for_url("**lang=fr")
         assert page.url == f"{site.url}{path}&lang=fr"

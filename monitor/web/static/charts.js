@@ -12,7 +12,8 @@
   }
 
   async function draw(figure) {
-    const answer = await fetch(figure.dataset.chart + (dark.matches ? "&theme=dark" : ""));
+    const night = dark.matches;
+    const answer = await fetch(figure.dataset.chart + (night ? "&theme=dark" : ""));
     if (!answer.ok) return;
     const told = await answer.json();
     const place = figure.querySelector(".live") || document.createElement("div");
@@ -26,6 +27,7 @@
       formatLocale: told.formatLocale, timeFormatLocale: told.timeFormatLocale,
     });
     place.querySelector("svg").setAttribute("aria-hidden", "true");  // the label above says it, not every mark
+    place.classList.toggle("dark", night);
     figure.classList.add("drawn");
     if (figure.dataset.day === undefined) return;
     view.addEventListener("click", (event, item) => {
