@@ -7,9 +7,11 @@ the store says (reasons of alerts, posts) stays as it was written, and is marked
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import re
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -34,6 +36,16 @@ _chosen: ContextVar[str] = ContextVar("language", default="en")
 def language() -> str:
     """The language of the request under way, ISO 639."""
     return _chosen.get()
+
+
+@contextlib.contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Words and figures in one of LANGUAGES, where no request asks for it."""
+    before = _chosen.set(code)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
 
 
 def choose(request: Request, usual: str | None = None) -> None:
