@@ -216,7 +216,7 @@ def test_the_command_writes_one_file(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "out.html"
     path.write_text("old")
     result = run(path, "--to", "2025-01-23", "--team", "DeepSeek", "--language", "fr")
-    assert result.exit_code == 0 and "report: 2025-01-17 to 2025-01-23, 1 teams, 0 alerts" in result.stdout, result.output
+    assert result.exit_code == 0 and "report: 2025-01-17 to 2025-01-23, 1 team, 0 alerts" in result.stdout, result.output
     html = path.read_text("utf-8")
     assert '<html lang="fr">' in html and "−" in html and "0,45" in html and "Meta" not in html
     assert [file.name for file in tmp_path.iterdir()] == ["out.html"]

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from answers import TERMS, Answer, Site, as_json
 
 from monitor.demo.forum import DemoForum, DemoPost

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monitor import clock
-from monitor.cli.around import loaded, progress_bar, team_id
+from monitor.cli.around import day_shown, loaded, progress_bar, team_id
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,24 +43,26 @@ def report(
         raise InputError(f"{file} is the store itself: name another file")
     if quotes and not config.privacy.excerpt:
         raise InputError("privacy.excerpt is 0 in config.yaml, so no post is quoted: leave --quotes out, or allow some characters")
-    of = _period(every, first, last, whole=digested.open_day(config, now) - dt.timedelta(days=1), longest=reporting.LONGEST)
     chosen = [team_id(config, team) for team in teams]
+    whole = digested.open_day(config, now) - dt.timedelta(days=1)
     with Store(config.database, read_only=True) as store:
+        end = last.date() if last else min(whole, day_shown(store))
+        of = _period(every, first, end, whole=whole, longest=reporting.LONGEST)
         found = reporting.gather(store, config, of, now=now, teams=chosen, quotes=quotes)
     with progress_bar("report") as progress:
         reporting.write(file, reporting.page(found, language, progress))
+    counts = [f"{count} {what}{'s' * (count != 1)}" for count, what in ((len(found.told.teams), "team"), (len(found.turns), "alert"))]
     click.echo(
-        f"report: {found.told.first} to {found.told.last}, {len(found.told.teams)} teams, {len(found.turns)} alerts; to {file}. "
+        f"report: {found.told.first} to {found.told.last}, {', '.join(counts)}; to {file}. "
         f"{'It quotes posts, masked.' if quotes else 'It holds no word of a post.'}"
     )
 
 
-def _period(every: str, first: dt.datetime | None, last: dt.datetime | None, *, whole: dt.date, longest: int) -> DigestOf | Days:
+def _period(every: str, first: dt.datetime | None, end: dt.date, *, whole: dt.date, longest: int) -> DigestOf | Days:
     """The period that the options name, whose days are over by `whole`."""
     from monitor.digest import Days
     from monitor.store import DigestOf
 
-    end = last.date() if last else whole
     if not dt.date(1980, 1, 1) <= end <= whole:
         raise InputError(f"--to {end} is no whole day that a forum could have been read on: the last one is {whole}")
     if first is None:
