@@ -146,7 +146,7 @@ def test_a_part_that_could_be_computed_from_the_others_is_withheld(get: Visit) -
 def test_an_unknown_team_is_not_found(get: Visit) -> None:
     """A team that config.yaml does not name is answered by 404 and a sentence, its name as text."""
     page = get("/team/nobody")
-    assert page.status_code == 404 and "there is no team" in words(page)
+    assert page.status_code == 404 and "There is no team" in words(page)
     assert get("/chart/team/nobody.json").status_code == 404
 
 
