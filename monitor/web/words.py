@@ -1,8 +1,13 @@
 """The pages' words in the reader's language, and figures as that language writes them.
 
 The promise: a page is in one language, that of `?lang=`, else the one chosen before, else that of config.yaml, else the browser's first
-that we have. What
-the store says (reasons of alerts, posts) stays as it was written, and is marked as such. Messages are gettext's; locales/fr.po.
+that we have. What the store says (reasons of alerts, posts) stays as it was written, and is marked as such.
+
+Words are gettext's, their French is in locales/fr.po, and tests/test_web_words.py says what is missing there. To take up words that
+changed, before translating what is then empty:
+
+    pybabel -q extract -F pyproject.toml --no-location -o /dev/stdout monitor/web |
+    pybabel -q update -N --ignore-obsolete -l fr -w 120 -i /dev/stdin -o monitor/web/locales/fr.po
 """
 
 from __future__ import annotations
