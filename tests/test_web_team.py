@@ -153,6 +153,16 @@ def test_an_unknown_team_is_not_found(get: Visit) -> None:
 # ---- posts ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_page_is_in_french_and_says_what_is_not(get: Visit) -> None:
+    """Asked for French, words, languages, labels and a sentence about what went wrong are French, and not marked as anything else."""
+    page = get("/team/alpha?lang=fr")
+    told = words(page)
+    assert '<html lang="fr">' in page.text and "Sept jours" in told and "anglais" in told and "négatif" in told
+    assert "Insufficient" not in told and "insufficient" not in told
+    wrong = get("/team/nobody?lang=fr").text
+    assert "Il n’y a pas d’équipe «\xa0nobody\xa0»" in wrong and 'class="notice" lang="en"' not in wrong
+
+
 def test_hostile_posts_are_text(get: Visit) -> None:
     """Markup in posts and titles is shown as written, never as markup; templates in it are not filled in."""
     page = get("/team/alpha?to=2025-01-10")
