@@ -45,8 +45,8 @@ def test_every_text_of_the_pages_has_its_french() -> None:
     texts, messages = in_pages(), in_catalog()
     assert len(texts) > 200
     french = {message.id: forms(message.string) for message in messages}
-    assert not texts - french.keys(), f"without French: {HOW}"
-    assert not french.keys() - texts, f"French of what no page says: {HOW}"
+    assert not (left := texts - french.keys()), f"without French: {left}; {HOW}"
+    assert not (gone := french.keys() - texts), f"French of what no page says: {gone}; {HOW}"
     for text, said in french.items():
         assert all(said) and len(said) == len(forms(text)), f"without French: {text}"
         for one, other in zip(forms(text), said, strict=True):
