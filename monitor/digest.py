@@ -31,6 +31,17 @@ Course = Literal["began", "began and ended", "goes on", "ended"]
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+class Days(NamedTuple):
+    """So many UTC days up to `last`: what a report may be of besides a day or a week."""
+
+    days: int
+    last: dt.date
+
+    @property
+    def every(self) -> Literal["days"]:
+        return "days"
+
+
 class Change(NamedTuple):
     """How far a mean moved, with its 95 % interval low..high."""
 
@@ -105,12 +116,12 @@ class SilencePart:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A day or a week. `coverage` in [0, 1] is the share of its source days that were read; None: nothing was crawled then.
+    """A day, a week, or some days. `coverage` in [0, 1] is the share of its source days that were read; None: nothing was crawled then.
 
     `unread` of its `posts` wait to be understood. `unnamed` are the names of teams of which nobody spoke.
     """
 
-    every: Literal["day", "week"]
+    every: Literal["day", "week", "days"]
     first: dt.date
     last: dt.date
     min_authors: int
@@ -128,18 +139,18 @@ class Digest:
 # ---- when -----------------------------------------------------------------------------------------------------------
 
 
-def length(of: DigestOf) -> int:
+def length(of: DigestOf | Days) -> int:
     """How many days a digest is of."""
-    return 7 if of.every == "week" else 1
+    return of.days if isinstance(of, Days) else 7 if of.every == "week" else 1
 
 
-def first_day(of: DigestOf) -> dt.date:
+def first_day(of: DigestOf | Days) -> dt.date:
     return of.last - dt.timedelta(days=length(of) - 1)
 
 
-def before(of: DigestOf) -> DigestOf:
+def before(of: DigestOf | Days) -> DigestOf | Days:
     """The period of the same length that ends where this one begins."""
-    return DigestOf(of.every, first_day(of) - dt.timedelta(days=1))
+    return of._replace(last=first_day(of) - dt.timedelta(days=1))
 
 
 def latest(schedule: Schedule, zone: ZoneInfo, *, now: dt.datetime, open_day: dt.date) -> DigestOf:
@@ -163,7 +174,7 @@ def latest(schedule: Schedule, zone: ZoneInfo, *, now: dt.datetime, open_day: dt
 
 
 def digest(
-    of: DigestOf,
+    of: DigestOf | Days,
     *,
     names: Mapping[str, str],
     cells: Iterable[DailyTrend],
@@ -191,7 +202,7 @@ def digest(
         for team, name in names.items()
         if team in now or team in old
     ]
-    fired = [alert for row in alerts if (alert := _alert(row, of))]
+    fired = [alert for row in alerts if (alert := alert_part(row, of))]
     first, last = first_day(of).isoformat(), f"{of.last}T24"
     return Digest(
         of.every, first_day(of), of.last, min_authors, coverage, posts, unread, keys_turned,
@@ -252,8 +263,8 @@ def moved(found: Explanation | None) -> str | None:
     return f"{because or 'The change'} does not hold without the {' or the '.join(lacking)} that counts most in it: read that first."
 
 
-def _alert(row: Mapping[str, Any], of: DigestOf) -> AlertPart | None:
-    """What an alert did in a period; None where it was over before, or began after it."""
+def alert_part(row: Mapping[str, Any], of: DigestOf | Days) -> AlertPart | None:
+    """What an alert (a row of `alerts`) did in a period; None where it was over before, or began after it."""
     day, over = dt.date.fromisoformat(row["day"]), dt.date.fromisoformat(row["resolved_day"]) if row["resolved_day"] else None
     if day > of.last or (over and over < first_day(of)):
         return None
@@ -262,7 +273,7 @@ def _alert(row: Mapping[str, Any], of: DigestOf) -> AlertPart | None:
     return AlertPart(course, row["rule"], row["team"], row["source"], day, over if ended else None, row["reason"], row["untold"])
 
 
-def _sources(stopped: Iterable[AlertPart], lacking: Lacking, of: DigestOf) -> list[SourcePart]:
+def _sources(stopped: Iterable[AlertPart], lacking: Lacking, of: DigestOf | Days) -> list[SourcePart]:
     """Each source that stopped or was not read whole, by name; of one that stopped twice the last time."""
     alerts = {alert.source: alert for alert in stopped}
     days: dict[str, dict[dt.date, str]] = defaultdict(dict)

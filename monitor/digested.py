@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from monitor import digest, explain, inhibit, trend
 from monitor.alert import settling
 from monitor.config import Config
-from monitor.digest import AlertPart, Digest, TeamPart, first_day
+from monitor.digest import AlertPart, Days, Digest, TeamPart, first_day
 from monitor.messages import DIGEST, Message, Part, date, harmless, written
 from monitor.privacy import turns
 from monitor.records import ALL, SOURCE_STOPPED, DailyTrend
@@ -78,7 +78,7 @@ def _rules_wait(store: Store, config: Config, now: dt.datetime) -> bool:
 # ---- what -----------------------------------------------------------------------------------------------------------
 
 
-def gather(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> Digest:
+def gather(store: Store, config: Config, of: DigestOf | Days, *, now: dt.datetime) -> Digest:
     """The digest of a period, of what is known at `now` (aware)."""
     least, first = config.privacy.min_authors, first_day(of)
     alerts = [dict(row) for row in store.alerts_between(first, of.last)]
@@ -106,14 +106,14 @@ def gather(store: Store, config: Config, of: DigestOf, *, now: dt.datetime) -> D
     return dataclasses.replace(found, teams=tuple(_explained(store, of, part, least) for part in found.teams))
 
 
-def _cells(store: Store, of: DigestOf, min_authors: int) -> list[DailyTrend]:
+def _cells(store: Store, of: DigestOf | Days, min_authors: int) -> list[DailyTrend]:
     """The figures of a whole period, by team and source, `*` included: an author is one voice in it, however many days it has."""
     model = store.model
     rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == model)
     return trend.summarise(trend.frame_of(rows), min_authors)
 
 
-def _explained(store: Store, of: DigestOf, part: TeamPart, min_authors: int) -> TeamPart:
+def _explained(store: Store, of: DigestOf | Days, part: TeamPart, min_authors: int) -> TeamPart:
     """The team with what moved its figure, where it moved by more than chance makes."""
     if part.change is None or not part.change.certain:
         return part

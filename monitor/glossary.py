@@ -24,6 +24,7 @@ DESCRIPTIONS: dict[str, str] = {
     "corrected_weeks": "The seven UTC days up to `day`, by team and model, all sources, with the model's errors taken out. A week without "
     "a row has no figure: fewer people than privacy.min_authors, or nothing is known of what the model mistakes.",
     "dirty_weeks": "Weeks, by their last day, whose corrected figures have to be computed anew; those that are not over wait.",
+    "post_days": "How many posts each source has a day, kept up to date with `posts`; `v_coverage` reads it.",
     "crawls": "One row per crawl of a source: what it stored, how it ended, the span of post times it covered, its cursor.",
     "runs": "One row per run of a step: when, and how it ended.",
     "alerts": "One row per event: what moved (`value`, from `before`), its interval, when it fired and when it was over.",

@@ -7,7 +7,6 @@ Rows are plain dictionaries whose keys are the columns of --json and --csv; figu
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from monitor import context, trend
 from monitor.config import Config
+from monitor.digest import change
 from monitor.privacy import turns
 from monitor.records import ALL, CorrectedWeek, DailyTrend
 from monitor.store import Store
@@ -51,7 +51,7 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
     rows = []
     for team in config.teams:
         one, seven, old = today.get(team.id), now.get(team.id), then.get(team.id)
-        change, low, high = changed(seven, old)
+        moved, low, high = changed(seven, old)
         rows.append(
             {
                 "team": team.id,
@@ -59,7 +59,7 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
                 "day": day.isoformat(),
                 **_figures("today", one),
                 **_figures("week", seven),
-                "change": change,
+                "change": moved,
                 "change_low": low,
                 "change_high": high,
                 "week_coverage": coverage,
@@ -78,19 +78,10 @@ def recent_means(store: Store, config: Config, day: dt.date) -> dict[str, list[f
     return {team.id: [known.get((team.id, first + dt.timedelta(days=n))) for n in range(SPARK_DAYS)] for team in config.teams}
 
 
-def changed(now: DailyTrend | None, then: DailyTrend | None) -> tuple[float | None, float | None, float | None]:
-    """The difference of two windows' means and its 95 % interval, from theirs; None where one is insufficient.
-
-    MOVER: Zou & Donner, Stat. Med. 27 (2008) 1693. Who spoke in both windows is taken for two people, which makes it wider.
-    """
-    if not now or not then or now.mean is None or now.low is None or now.high is None:
-        return None, None, None
-    if then.mean is None or then.low is None or then.high is None:
-        return None, None, None
-    change = now.mean - then.mean
-    down = math.hypot(now.mean - now.low, then.high - then.mean)
-    up = math.hypot(now.high - now.mean, then.mean - then.low)
-    return change, change - down, change + up
+def changed(now: DailyTrend | None, then: DailyTrend | None, days: int = 7) -> tuple[float | None, float | None, float | None]:
+    """The difference of the means of two spans of `days` days and its 95 % interval (digest.change); None where one is insufficient."""
+    found = change(now, then, days) if now and then else None
+    return (found.value, found.low, found.high) if found else (None, None, None)
 
 
 def _figures(name: str, row: DailyTrend | None) -> dict[str, Any]:

@@ -103,6 +103,6 @@ def shares_of_voice(store: Store, config: Config, last: dt.date, days: int) -> d
     return {team: authors / counts.total() for team, authors in counts.items() if authors}
 
 
-def apart(found: Mapping[str, DailyTrend], teams: Sequence[str]) -> list[Apart]:
-    """Each two of `teams` beside each other, in their order."""
-    return [Apart(one, other, *show.changed(found.get(one), found.get(other))) for one, other in combinations(teams, 2)]
+def apart(found: Mapping[str, DailyTrend], teams: Sequence[str], days: int) -> list[Apart]:
+    """Each two of `teams` beside each other over so many days, in their order."""
+    return [Apart(one, other, *show.changed(found.get(one), found.get(other), days)) for one, other in combinations(teams, 2)]

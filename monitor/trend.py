@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.records import ALL, DailyTrend, Spread, from_text, to_text
-from monitor.rules.statistics import correlation, evidence, margin
+from monitor.rules.statistics import correlation, evidence, margin, pooled
 from monitor.store import Store
 
 if TYPE_CHECKING:
@@ -88,17 +89,14 @@ def _settle_intervals(store: Store, pairs: Iterable[tuple[str, str]], waiting: C
     intervals = []
     for series, days in store.spreads(_moved(first, -MEMORY), _moved(last, MEMORY), team=only).items():
         own = changed.get(series[0], [])
-        for day, spread in days:
+        columns = list(zip(*(spread[3:] for _, spread in days), strict=True))
+        for index, (day, spread) in enumerate(days):
             earlier = bisect_right(own, day)
             if earlier and (day - own[earlier - 1]).days <= MEMORY and (day.isoformat(), series[0]) not in waiting:
-                intervals.append((series, day, *_interval(spread, alike(days, day, spread))))
+                begin = bisect_left(days, _moved(day, -MEMORY), hi=index, key=itemgetter(0))
+                alike = correlation(*(math.fsum(column[begin : index + 1]) for column in columns))
+                intervals.append((series, day, *_interval(spread, alike)))
     store.set_intervals(intervals)
-
-
-def alike(days: Sequence[tuple[dt.date, Spread]], day: dt.date, own: Spread) -> float:
-    """The intraclass correlation of voices in one thread on `day`, by the MEMORY days before it in `days` (sorted) and its `own`."""
-    first, last = (bisect_left(days, since, key=itemgetter(0)) for since in (_moved(day, -MEMORY), day))
-    return correlation([*(spread for _, spread in days[first:last]), own])
 
 
 def _interval(spread: Spread, correlation: float) -> tuple[float, float, float]:
@@ -274,7 +272,9 @@ def _spread(
 def _with_interval(row: DailyTrend, spread: Spread | None, earlier: Sequence[tuple[dt.date, Spread]] = ()) -> DailyTrend:
     if spread is None or row.mean is None:
         return row
-    variance, effective, reach = _interval(spread, alike(earlier, row.day, spread))
+    first, last = (bisect_left(earlier, since, key=itemgetter(0)) for since in (_moved(row.day, -MEMORY), row.day))
+    alike = correlation(*pooled([*(each for _, each in earlier[first:last]), spread]))
+    variance, effective, reach = _interval(spread, alike)
     return replace(row, low=max(-1.0, row.mean - reach), high=min(1.0, row.mean + reach), variance=variance, effective=effective)
 
 

@@ -254,6 +254,7 @@ def test_a_slip_in_the_config_ends_no_alert(
     assert json.loads(forum_monitor(*state).stdout) == [{"state": "resolved"}]
 
 
+@pytest.mark.real
 def test_the_demo_fires_once_when_the_turn_comes(forum_monitor: Run, tmp_path: Path) -> None:
     """One alert, on Meta GenAI, on the 23rd or 24th of January and not before; the database and chart are left to look at."""
     begun = time.monotonic()

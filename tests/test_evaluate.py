@@ -451,6 +451,7 @@ LINES = [
 ]
 
 
+@pytest.mark.real
 def test_the_command_prints_a_report_in_every_form(forum_monitor: Run, tmp_path: Path) -> None:
     """Without a config.yaml the embedded model serves; a bad line is told with its number, and the exit code says so."""
     text = "".join(json.dumps(line) + "\n" for line in LINES)
@@ -473,6 +474,7 @@ def test_the_command_prints_a_report_in_every_form(forum_monitor: Run, tmp_path:
         assert words in table
 
 
+@pytest.mark.real
 def test_what_the_command_cannot_use_is_a_sentence(forum_monitor: Run, tmp_path: Path) -> None:
     """No file, no such file, no rows, no such model or way to use it, no such folder for the chart: what to do, and no traceback."""
     (tmp_path / "empty.jsonl").touch()

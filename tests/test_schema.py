@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import sqlite3
 from pathlib import Path
@@ -123,6 +124,33 @@ def test_coverage_tells_a_quiet_day_from_one_that_was_not_read(fresh_store: Stor
         ("2025-01-23", "forum", 0, 0, 0),
         ("2025-01-23", "hn", 1, 1, 1),
     ]
+
+
+def test_posts_are_counted_as_they_come_change_and_go(fresh_store: Store) -> None:
+    """Whatever happens to posts, their counts by day and source are what counting them anew gives."""
+
+    def execute(sql: str) -> None:
+        with fresh_store.writing() as connection:
+            connection.execute(sql)
+
+    days = [NOW - dt.timedelta(days=n % 3) for n in range(12)]
+    posts = [Post(("hn", "forum")[n % 2], str(n), "u", f"words {n}", day, NOW, author_key="a") for n, day in enumerate(days)]
+    for change in (
+        lambda: fresh_store.save_posts(posts),
+        lambda: fresh_store.save_readings([Reading(u.id, u.text_hash, "en", [], {}) for u in fresh_store.unread(9)], model="m@1", at=NOW),
+        lambda: fresh_store.save_posts([dataclasses.replace(post, text="reworded", edited_at=NOW) for post in posts[:3]]),
+        lambda: fresh_store.save_posts([Gone("hn", "0"), Gone("forum", "1"), Gone("forum", "11")]),
+        lambda: execute("UPDATE posts SET retired = 1, deleted_at = '2025-01-23T13:00:00Z' WHERE native_id = '4'"),
+        lambda: execute("UPDATE posts SET posted_at = '2025-01-20T12:00:00Z' WHERE native_id = '6'"),
+        lambda: execute("DELETE FROM posts WHERE native_id IN ('7', '8')"),
+    ):
+        change()
+        anew = fresh_store.rows(
+            """SELECT substr(posted_at, 1, 10), source, count(*), sum(unread > 0) FROM posts
+               WHERE deleted_at IS NULL OR retired GROUP BY 1, 2 ORDER BY 1, 2"""
+        )
+        kept = fresh_store.rows("SELECT * FROM post_days WHERE posts > 0 ORDER BY day, source")
+        assert [tuple(row) for row in kept] == [tuple(row) for row in anew] != []
 
 
 def test_daily_figures_say_how_much_was_read(fresh_store: Store) -> None:

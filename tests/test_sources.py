@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from answers import TERMS, Answer, Site, as_json
 
 from monitor.demo.forum import DemoForum, DemoPost
@@ -19,6 +20,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 NOW = dt.datetime(2025, 1, 31, 12, tzinfo=dt.UTC)
 
 
+@pytest.mark.real
 def test_the_register_and_the_audit(write_config: Callable[..., Path], forum_monitor: Run, tmp_path: Path) -> None:
     """Before a crawl the register says so; after it, how it went, what robots.txt said, how far the week was read, when the next is due."""
     page = {"latest_posts": [{"id": 1, "topic_id": 1, "post_number": 1, "cooked": "<p>Morale.</p>", "created_at": "2025-01-31T10:00:00Z"}]}

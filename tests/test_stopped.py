@@ -38,6 +38,7 @@ def alert(store: Store, config: Config, hours: float) -> list[str]:
     return rounds.alert(store, config, now=NOON + dt.timedelta(hours=hours))
 
 
+@pytest.mark.real
 def test_a_wall_is_told_of_once_and_so_is_its_end(tmp_path: Path) -> None:
     """A site that puts up a bot wall makes one message that says what it showed and what to do; the crawl that gets through ends it."""
     with Site({"/robots.txt": Answer("User-agent: *\nDisallow:\n"), "/feed": WALL}) as forum, Store(tmp_path / "monitor.db") as store:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from monitor import clock
 from monitor.errors import Busy, InputError, NewerSchema, StoreError
 from monitor.records import DailyTrend, Gone, Mention, Post, Score, text_hash
-from monitor.store import SCHEMA, Counts, Reading, Step, Store, connection, runs
+from monitor.store import SCHEMA, Counts, Reading, Step, Store, runs
 
 NOW = dt.datetime(2025, 1, 23, 12, tzinfo=dt.UTC)
 DAY = NOW.date()
@@ -798,9 +798,12 @@ with Store(path) as store:
     assert batches > 10
 
 
-def test_a_database_that_is_held_is_told_after_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_held_is_told_after_the_time_out(tmp_path: Path) -> None:
     """A backup program that sits on the file is a sentence and not a hang, for writers and at opening."""
-    with Store(tmp_path / "monitor.db") as holder:
-        monkeypatch.setattr(connection, "TIMEOUT", 0.2)
-        with holder.writing(), Store(tmp_path / "monitor.db") as other, pytest.raises(Busy, match="held by another process"):
-            other.save_posts([post()])
+    with (
+        Store(tmp_path / "monitor.db") as holder,
+        holder.writing(),
+        Store(tmp_path / "monitor.db", timeout=0.2) as other,
+        pytest.raises(Busy, match="held by another process"),
+    ):
+        other.save_posts([post()])

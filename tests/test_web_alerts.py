@@ -123,7 +123,7 @@ def test_what_stands_now(reader: httpx.Client) -> None:
         "pending OpenAI forum fall 24 Jan",
     ):
         assert said in now
-    assert "1 series cannot be judged, since its rule fails Meta forum · many: The rule fails." in now
+    assert "1 series cannot be judged, since its rule fails Meta forum · many · The rule fails." in now
     assert "OpenAI many" not in now
 
 
@@ -202,7 +202,7 @@ def test_what_is_known_of_each_source(reader: httpx.Client) -> None:
     page = reader.get("/sources").text
     assert re.findall(r'<article [^>]*id="([^"]+)"', page) == ["forum", "walled", "sleeping"]
     fine, walled, off = (words(article(page, name)) for name in ("forum", "walled", "sleeping"))
-    assert "86% of the days were read whole" in fine and "23 Jan 2025 12:00 UTC : finished" in fine and "What to do" not in fine
+    assert "86% of the days were read whole" in fine and "23 Jan 2025 12:00 UTC · finished" in fine and "What to do" not in fine
     assert "reading <b>by</b> programs (read on 2 Jan 2025 by R. Eader)" in fine and "<b>by" not in page
     assert 'aria-label="Of the last 28 days 10 were read whole and 0 were not."' in article(page, "forum")
     assert all(said in walled for said in ("cannot be read", "banned", "a wall", "The crawl was banned.", "never worked around"))

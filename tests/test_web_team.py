@@ -146,11 +146,21 @@ def test_a_part_that_could_be_computed_from_the_others_is_withheld(get: Visit) -
 def test_an_unknown_team_is_not_found(get: Visit) -> None:
     """A team that config.yaml does not name is answered by 404 and a sentence, its name as text."""
     page = get("/team/nobody")
-    assert page.status_code == 404 and "there is no team" in words(page)
+    assert page.status_code == 404 and "There is no team" in words(page)
     assert get("/chart/team/nobody.json").status_code == 404
 
 
 # ---- posts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_is_in_french_and_says_what_is_not(get: Visit) -> None:
+    """Asked for French, words, languages, labels and a sentence about what went wrong are French, and not marked as anything else."""
+    page = get("/team/alpha?lang=fr")
+    told = words(page)
+    assert '<html lang="fr">' in page.text and "Sept jours" in told and "anglais" in told and "négatif" in told
+    assert "Insufficient" not in told and "insufficient" not in told
+    wrong = get("/team/nobody?lang=fr").text
+    assert "Il n’y a pas d’équipe «\xa0nobody\xa0»" in wrong and 'class="notice" lang="en"' not in wrong
 
 
 def test_hostile_posts_are_text(get: Visit) -> None:

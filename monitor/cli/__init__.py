@@ -17,7 +17,21 @@ from typing import Any
 import click
 
 from monitor import __version__
-from monitor.cli import beginning, digesting, forgetting, judging, leaving, reading, reviewing, serving, silencing, sources, steps, trying
+from monitor.cli import (
+    beginning,
+    digesting,
+    forgetting,
+    judging,
+    leaving,
+    reading,
+    reporting,
+    reviewing,
+    serving,
+    silencing,
+    sources,
+    steps,
+    trying,
+)  # fmt: skip
 from monitor.cli.around import is_child
 from monitor.errors import MonitorError
 
@@ -76,7 +90,7 @@ for _command in (
     steps.demo, beginning.init, beginning.add, steps.check, steps.doctor,
     steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
     reading.show, reading.explain, digesting.digest, reading.posts, reading.query, sources.sources, serving.web,
-    leaving.publish, leaving.export,
+    reporting.report, leaving.publish, leaving.export,
     silencing.silence,
     judging.score, judging.correct, judging.corrections, reviewing.review, judging.evaluate,
     trying.backtest, forgetting.forget,

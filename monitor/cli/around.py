@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import os
 import sys
@@ -38,6 +39,17 @@ def loaded(ctx: click.Context, *, quiet: bool = False) -> Config:
 
 PROBLEMS = "monitor.problems"
 """In a command's `meta`: the problems of its config.yaml, each of which had to be left out."""
+
+
+def day_shown(store: Store) -> dt.date:
+    """Today, or the store's last day once that is long past, which is said."""
+    from monitor import show
+
+    today = clock.now().date()
+    on = show.day_shown(store, today)
+    if on != today:
+        click.echo(f"Nothing newer than {on:%-d %B %Y} is known, so this stands on that day.", err=True)
+    return on
 
 
 @contextlib.contextmanager

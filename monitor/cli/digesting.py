@@ -8,7 +8,7 @@ import json
 import click
 
 from monitor import clock
-from monitor.cli.around import loaded
+from monitor.cli.around import day_shown, loaded
 from monitor.errors import InputError
 
 
@@ -26,7 +26,13 @@ def digest(ctx: click.Context, every: str, last: dt.datetime | None, form: str, 
 
     config, now = loaded(ctx, quiet=form == "json"), clock.now()
     whole = digested.open_day(config, now) - dt.timedelta(days=1)
-    day = last.date() if last else whole
+    if last:
+        day = last.date()
+    elif target:
+        day = whole
+    else:
+        with Store(config.database, read_only=True) as store:
+            day = min(whole, day_shown(store))
     if not dt.date(1980, 1, 1) <= day <= whole:
         raise InputError(f"--to {day} is no whole day that a forum could have been read on: the last one is {whole}")
     of = DigestOf("week" if every == "week" else "day", day)
@@ -40,7 +46,7 @@ def digest(ctx: click.Context, every: str, last: dt.datetime | None, form: str, 
         return
     known = [each.key for each in config.notify.targets]
     if target not in known:
-        raise InputError(f"there is no target {target!r} in notify.targets. Known are {', '.join(known)}")
+        raise InputError(f"there is no target {target!r} in notify.targets: known are {', '.join(known)}")
     with Store(config.database) as store:
         if not store.enqueue_digest(of, target, now):
             raise InputError(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monitor import clock
-from monitor.cli.around import SOURCES, TEAMS, emit, loaded, output, printed, team_id, unwritable
+from monitor.cli.around import SOURCES, TEAMS, day_shown, emit, loaded, output, printed, team_id, unwritable
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,14 +49,8 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
 
 def _on(day: dt.datetime | None, store: Store) -> dt.date:
     """The day that --day names, else today, or the store's last one once that is long past, which is said."""
-    from monitor.show import day_shown
-
     if day is None:
-        today = clock.now().date()
-        on = day_shown(store, today)
-        if on != today:
-            click.echo(f"Nothing newer than {on:%-d %B %Y} is known, so this stands on that day.", err=True)
-        return on
+        return day_shown(store)
     if not 1980 <= day.year <= 9000:
         raise InputError(f"--day {day:%Y-%m-%d} is no day on which a forum could have been read: write one such as 2026-01-31")
     return day.date()

@@ -8,7 +8,7 @@ formula names its source.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from statistics import NormalDist, fmean, variance
 
@@ -39,13 +39,16 @@ PRIOR_CORRELATION, CORRELATION_DF = 0.15, 5
 """What two voices of one thread are held to have in common before any is heard (the intraclass correlation), and with how much weight."""
 
 
-def correlation(days: Sequence[Spread]) -> float:
-    """The intraclass correlation in [0, 1] of voices in the same thread over these days, shrunk toward PRIOR_CORRELATION.
+def pooled(days: Iterable[Spread]) -> list[float]:
+    """What `correlation` takes, of these days; in another order they give the same, to the last bit."""
+    return [math.fsum(sums) for sums in list(zip(*days, strict=True))[3:]]
+
+
+def correlation(within_df: float, between_df: float, within_squares: float, between_squares: float, sizes: float) -> float:
+    """The intraclass correlation in [0, 1] of voices in the same thread, shrunk toward PRIOR_CORRELATION, from sums over days (Spread).
 
     By a one-way analysis of variance within days (Donner, Int. Stat. Rev. 54 (1986) 67), so that moods of whole days are not in it.
-    Days in another order give the same, to the last bit.
     """
-    within_df, between_df, within_squares, between_squares, sizes = (math.fsum(sums) for sums in list(zip(*days, strict=True))[3:])
     known = min(within_df, between_df)
     if known <= 0 or within_squares + between_squares <= 0:
         return PRIOR_CORRELATION

@@ -200,14 +200,14 @@ class _Plugin:
         """What went wrong, as a page or JSON. Datasette's own handler prints every local variable, posts' words among them."""
         if not isinstance(datasette, Pages):
             return None
-        status, message = _told(exception)
+        status, message, ours = _told(exception)
         message = datasette.told(message)
         if status >= 500:
             log.error("%s: %s at %s", request.path, type(exception).__name__, guard.place(exception))
         if request.path.endswith(".json"):
             return Response.json({"ok": False, "error": message, "status": status}, status=status)
         words.choose(request, datasette.config.language)
-        return datasette.page("wrong.html", request, status=status, message=message)
+        return datasette.page("wrong.html", request, status=status, message=message, foreign=not ours)
 
     @hookimpl
     def asgi_wrapper(self, datasette: Datasette) -> Callable[[Any], Any]:
@@ -220,17 +220,21 @@ class _Plugin:
 _plugin = _Plugin()
 
 
-def _told(exception: Exception) -> tuple[int, str]:
-    """The HTTP status of an exception, and a sentence that quotes nothing of the store."""
+class NotHere(InputError):  # noqa: N818 (it names what was found)
+    """What an address asks for is not there, said in the reader's language."""
+
+
+def _told(exception: Exception) -> tuple[int, str, bool]:
+    """The HTTP status of an exception, a sentence that quotes nothing of the store, and whether it is in the reader's language."""
     if isinstance(exception, MonitorError):
-        return (404 if isinstance(exception, InputError) else 503), str(exception)
+        return (404 if isinstance(exception, InputError) else 503), str(exception), isinstance(exception, NotHere)
     if isinstance(exception, NotFound) and str(exception) in ("", "404"):
-        return 404, words.gettext("There is no such page.")
+        return 404, words.gettext("There is no such page."), True
     if isinstance(exception, DatasetteError) and exception.message_is_html:  # that of a query which ran for too long
-        return exception.status, words.gettext("The query took too long, and was stopped: narrow it, for example to a range of days.")
+        return exception.status, words.gettext("The query took too long, and was stopped: narrow it, for example to a range of days."), True
     if isinstance(exception, Base400 | DatasetteError):
-        return exception.status, str(getattr(exception, "message", None) or exception)
-    return 500, words.gettext("The page could not be made; the terminal of `forum-monitor web` says where it failed.")
+        return exception.status, str(getattr(exception, "message", None) or exception), False
+    return 500, words.gettext("The page could not be made; the terminal of `forum-monitor web` says where it failed."), True
 
 
 def _answering(view: View) -> Any:

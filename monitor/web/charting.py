@@ -21,10 +21,9 @@ import vl_convert
 from datasette.utils.asgi import Request, Response
 
 from monitor import charts, show
-from monitor.errors import InputError
 from monitor.store import Store
 from monitor.web import packed, words
-from monitor.web.app import Pages, lasting, today
+from monitor.web.app import NotHere, Pages, lasting, today
 from monitor.web.words import gettext as _
 
 RANGES: dict[str, int | None] = {"28": 28, "90": 90, "365": 365, "all": None}
@@ -60,10 +59,10 @@ class Span:
 
 
 def known_teams(pages: Pages, asked: Sequence[str]) -> dict[str, str]:
-    """The names of teams by their ids, in the order asked. Raises InputError, which is answered by 404, at one that is not configured."""
+    """The names of teams by their ids, in the order asked. Raises NotHere, which is answered by 404, at one that is not configured."""
     teams = {team: pages.config.team(team) for team in asked}
     if unknown := next((team for team, found in teams.items() if found is None), None):
-        raise InputError(f"there is no team {unknown[:60]!r} in {pages.config.path.name}")
+        raise NotHere(_("There is no team “%(team)s” in %(file)s.") % {"team": unknown[:60], "file": pages.config.path.name})
     return {team: found.name for team, found in teams.items() if found}
 
 

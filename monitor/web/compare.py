@@ -30,7 +30,7 @@ async def compare(pages: Pages, request: Request) -> Response:
             "teams": teams,
             "figures": figures,
             "shares": shares,
-            "apart": {days: standing.apart(figures[days], teams) for days in WINDOWS},
+            "apart": {days: standing.apart(figures[days], teams, days) for days in WINDOWS},
             "coverage": {days: store.coverage(standing.first_day(span.last, days), span.last) for days in WINDOWS},
         }
 

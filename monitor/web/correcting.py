@@ -15,7 +15,7 @@ from monitor import clock, correct
 from monitor.errors import InputError
 from monitor.records import Label
 from monitor.store import Store
-from monitor.web import signing
+from monitor.web import signing, words
 from monitor.web.app import Pages
 from monitor.web.words import gettext as _
 
@@ -55,6 +55,5 @@ def _told(pages: Pages, post: str, team: str, label: str | None) -> str:
     name = found.name if found else team
     if label is None:
         return _("Post %(post)s counts toward %(team)s as the model reads it, from the next trend on.") % {"post": post, "team": name}
-    said = {"negative": _("negative"), "neutral": _("neutral"), "positive": _("positive")}[label]
-    words = {"post": post, "label": said, "team": name}
-    return _("Post %(post)s counts as %(label)s toward %(team)s, from the next trend on.") % words
+    said = {"post": post, "label": words.label(label), "team": name}
+    return _("Post %(post)s counts as %(label)s toward %(team)s, from the next trend on.") % said

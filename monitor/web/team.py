@@ -139,4 +139,4 @@ def language_name(code: str) -> str:
 
 def label_words() -> dict[str, str]:
     """The labels in the reader's language."""
-    return {"negative": _("negative"), "neutral": _("neutral"), "positive": _("positive")}
+    return {each: words.label(each) for each in get_args(Label)}

@@ -1,15 +1,22 @@
 """The pages' words in the reader's language, and figures as that language writes them.
 
 The promise: a page is in one language, that of `?lang=`, else the one chosen before, else that of config.yaml, else the browser's first
-that we have. What
-the store says (reasons of alerts, posts) stays as it was written, and is marked as such. Messages are gettext's; locales/fr.po.
+that we have. What the store says (reasons of alerts, posts) stays as it was written, and is marked as such.
+
+Words are gettext's, their French is in locales/fr.po, and tests/test_web_words.py says what is missing there. To take up words that
+changed, before translating what is then empty:
+
+    pybabel -q extract -F pyproject.toml --no-location -o /dev/stdout monitor/web |
+    pybabel -q update -N --ignore-obsolete -l fr -w 120 -i /dev/stdin -o monitor/web/locales/fr.po
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import re
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -34,6 +41,16 @@ _chosen: ContextVar[str] = ContextVar("language", default="en")
 def language() -> str:
     """The language of the request under way, ISO 639."""
     return _chosen.get()
+
+
+@contextlib.contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Words and figures in one of LANGUAGES, where no request asks for it."""
+    before = _chosen.set(code)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
 
 
 def choose(request: Request, usual: str | None = None) -> None:
@@ -91,6 +108,74 @@ def ngettext(one: str, many: str, count: int) -> str:
     return one if count == 1 else many
 
 
+# ---- terms of the store ---------------------------------------------------------------------------------------------
+
+
+def label(value: str) -> str:
+    """A post's label."""
+    return {"negative": gettext("negative"), "neutral": gettext("neutral"), "positive": gettext("positive")}[value]
+
+
+def alert_state(value: str) -> str:
+    """Where an alert, or a series, stands."""
+    return {
+        "firing": gettext("firing"),
+        "recovering": gettext("recovering"),
+        "pending": gettext("pending"),
+        "resolved": gettext("resolved"),
+    }[value]
+
+
+def rule_type(value: str) -> str:
+    """What a rule looks for."""
+    return {
+        "below": gettext("below"),
+        "above": gettext("above"),
+        "drop": gettext("drop"),
+        "rise": gettext("rise"),
+        "shift": gettext("shift"),
+        "overtakes": gettext("overtakes"),
+        "spike": gettext("spike"),
+        "silence": gettext("silence"),
+    }[value]
+
+
+def outcome(value: str) -> str:
+    """How a crawl ended (monitor.collect); a word that is none of ours as it is."""
+    told = {
+        "finished": gettext("finished"),
+        "under way": gettext("under way"),
+        "failed": gettext("failed"),
+        "timed out": gettext("timed out"),
+        "stopped": gettext("stopped"),
+        "killed": gettext("killed"),
+        "disallowed": gettext("disallowed"),
+        "robots_unreachable": gettext("robots.txt unreachable"),
+        "rate_limited": gettext("rate limited"),
+        "banned": gettext("banned"),
+    }
+    return told.get(value, value)
+
+
+def comparison(key: str, usual: str) -> str:
+    """One of Datasette's comparisons of a column, by its key; `usual` is its own word for it."""
+    told = {
+        "contains": gettext("contains"),
+        "endswith": gettext("ends with"),
+        "startswith": gettext("starts with"),
+        "in": gettext("in"),
+        "notin": gettext("not in"),
+        "arraycontains": gettext("array contains"),
+        "arraynotcontains": gettext("array does not contain"),
+        "date": gettext("date"),
+        "isnull": gettext("is null"),
+        "notnull": gettext("is not null"),
+        "isblank": gettext("is blank"),
+        "notblank": gettext("is not blank"),
+    }
+    return told.get(key, usual)
+
+
 # ---- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -113,13 +198,18 @@ def number(count: float) -> str:
 def day(value: dt.date | str) -> str:
     """A UTC day: `24 Jan 2025`."""
     on = dt.date.fromisoformat(value[:10]) if isinstance(value, str) else value
-    return format_date(on, format="d MMM y", locale=language())
+    return format_date(on, format=_day_format(on), locale=language())
 
 
 def moment(value: dt.datetime | str) -> str:
     """A time in UTC to the minute, said to be so."""
     at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
-    return format_datetime(at, format="d MMM y HH:mm", locale=language()) + " UTC"
+    return format_datetime(at, format=f"{_day_format(at)} HH:mm", locale=language()) + " UTC"
+
+
+def _day_format(on: dt.date) -> str:
+    """French writes the first of a month, and it alone, as an ordinal."""
+    return "d'er' MMM y" if language() == "fr" and on.day == 1 else "d MMM y"
 
 
 def interval(low: float, high: float) -> str:
@@ -137,9 +227,20 @@ def code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
+def quoted(text: str) -> Markup:
+    """Somebody's words between quotation marks of the reader's language, in their own direction and language."""
+    return Markup(gettext("“%(words)s”")) % {"words": Markup('<bdi lang="">{}</bdi>').format(text)}  # noqa: S704 (ours)
+
+
+def counted(one: str, many: str, count: int, **said: object) -> Markup:
+    """`ngettext` for templates: with the count as `%(num)s`, as the reader's language writes it, and what else is said escaped."""
+    return Markup(ngettext(one, many, count)) % {"num": number(count), **said}  # noqa: S704 (ours)
+
+
 def install(env: Environment) -> None:
     """Give an environment our words: `_()`, `ngettext()`, {% trans %}, and the filters for figures."""
     env.add_extension("jinja2.ext.i18n")
     env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
-    env.filters.update(mean=mean, percent=percent, number=number, day=day, moment=moment, time_tag=time_tag, code=code)
-    env.globals.update(interval=interval, escape=escape)
+    env.filters.update(mean=mean, percent=percent, number=number, day=day, moment=moment, time_tag=time_tag, code=code, quoted=quoted)
+    env.filters.update(label=label, alert_state=alert_state, rule_type=rule_type, outcome=outcome, comparison=comparison)
+    env.globals.update(interval=interval, escape=escape, ngettext=counted)

@@ -29,7 +29,7 @@ from monitor.config import Rule
 from monitor.corrected import Counts, Pool, by_confusion, by_sample
 from monitor.records import DailyTrend, Spread
 from monitor.rules.overtakes import difference
-from monitor.rules.statistics import correlation, evidence, margin
+from monitor.rules.statistics import correlation, evidence, margin, pooled
 from monitor.trend import COLUMNS, MEMORY, summarise
 from monitor.weeks import DAYS, as_row
 
@@ -148,7 +148,7 @@ def row(
     larger = len(cells) - float((sizes**2).sum()) / len(cells)
     total, crowding = float(((voices - mean) ** 2).sum()), float((shares**2).sum())
     spread = Spread(count, total, crowding, len(cells) - threads, threads - 1, within, between, larger)
-    variance, effective = evidence(count, total, crowding, correlation([*earlier, spread]))
+    variance, effective = evidence(count, total, crowding, correlation(*pooled([*earlier, spread])))
     reach = margin(variance, effective, 0.975)
     low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
     return DailyTrend(day, "t", "*", "m", posts, count, threads, True, mean, low, high, 0.0, 0.0, 0.0, variance, effective), spread

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.records import Spread
-from monitor.rules.statistics import correlation, evidence, margin
+from monitor.rules.statistics import correlation, evidence, margin, pooled
 from monitor.trend import MEMORY
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
@@ -75,7 +75,7 @@ def held(
         value = values(draw, thread, shared, level)
         made = spreads(thread, value)
         for day in range(memory, days):
-            variance, effective = evidence(*made[day][:3], correlation(made[day - memory : day + 1]))
+            variance, effective = evidence(*made[day][:3], correlation(*pooled(made[day - memory : day + 1])))
             hits += abs(float(value[day].mean()) - truth) <= margin(variance, effective, 0.975)
     return hits, SERIES * JUDGED
 
