@@ -242,7 +242,6 @@ def test_a_reader_goes_by_keyboard_alone(visit: Any) -> None:
     found = page.locator(".posts > li").all_inner_texts()
     assert found
     assert all("fiasco" in post and "negative" in post for post in found)
-    page.locator("body").press("Home")
     page.goto(page.url.partition("/team")[0])
     _tab_to(page, "nav [href='/alerts']")
     page.keyboard.press("Enter")
