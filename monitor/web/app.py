@@ -41,7 +41,7 @@ _SETTINGS = {
     "max_returned_rows": 1000,
     "default_page_size": 100,
     "allow_download": False,
-    "facet_time_limit_ms": 500,
+    "facet_time_limit_ms": 150,
     "num_sql_threads": 3,
     "suggest_facets": False,  # guesses cost a query per column
     "default_cache_ttl": 0,
