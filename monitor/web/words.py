@@ -77,8 +77,10 @@ def _accepted(header: str) -> list[str]:
 
 
 def remembered(request: Request, response: Response) -> Response:
-    """The response, with the language kept for the next page where the request named one."""
-    if request.args.get("lang") in LANGUAGES:
+    """The response, with the language kept for the next page where the request for a page named one.
+
+    A chart names the language of the page it stands on, and may be answered after the reader has chosen another."""
+    if request.args.get("lang") in LANGUAGES and response.content_type.startswith("text/html"):
         response.set_cookie(COOKIE, language(), max_age=_YEAR, httponly=True, samesite="lax")
     return response
 
