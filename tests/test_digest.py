@@ -230,6 +230,9 @@ def test_the_change_of_equal_weeks_holds_zero_and_is_narrower_with_more_people()
     settles=st.floats(0, 24 * 9),
 )
 @example(every="day", on="mon", hour=2, zone="America/New_York", hours=24 * 98 + 7.5, settles=0)  # 2:00 is left out that night
+@example(
+    every="day", on="mon", hour=12, zone="Pacific/Auckland", hours=2642, settles=0
+)  # noon there is one UTC day in winter, one in summer
 @settings(max_examples=60)
 def test_a_digest_is_of_whole_days_and_each_comes_once(every: Any, on: Any, hour: int, zone: str, hours: float, settles: float) -> None:
     """At any time the newest one is of days that are complete; as time goes by each period comes once, none is left out."""
