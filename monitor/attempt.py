@@ -35,6 +35,11 @@ ANSWER_TIME = 10.0
 """Seconds that a web service may take to answer, unless its URL says otherwise by `rto=`. Apprise's own four would call
 a slow hook a failure that has taken the message, and send it twice."""
 
+NTFY = 4096
+"""Bytes of a message above which an ntfy server makes a file of it, or refuses it for good (message-size-limit, its default)."""
+
+LEFT_OUT = "The rest does not fit here: mail and the command line show all of it."
+
 LONGEST_SEND = 30.0
 """Seconds that one message may take in all: time-outs on single reads never end an answer that drips."""
 
@@ -73,6 +78,8 @@ def resolve(target: Target, message: Message | None = None) -> tuple[str, Any]:
         service.socket_read_timeout = ANSWER_TIME
     if message and isinstance(getattr(service, "headers", None), dict) and not is_mail(service):
         service.headers["Idempotency-Key"] = fingerprint(f"{message.key} {target.key}")
+    if "overflow" not in parsed:
+        service.overflow_mode = apprise.OverflowMode.TRUNCATE  # what is too long is refused for good by many services
     if message and service.service_name == "Slack" and service.mode in _SLACK_WITH_BLOCKS and not service.template:
         _lay_out(service, message)
     return address, service
@@ -146,11 +153,26 @@ def send(target: Target, message: Message) -> str | None:
     kind = types.INFO if message.kind == "digest" else types.SUCCESS if message.over else types.WARNING
     arrived = False
     with contextlib.suppress(TimeoutError), _apprise_says() as words, _answers() as answers, _at_most(LONGEST_SEND):
-        arrived = bool(apprise.Apprise(service).notify(message.body, message.title, kind, body_format=apprise.NotifyFormat.TEXT))
+        body = _fitting(message, service)
+        arrived = bool(apprise.Apprise(service).notify(body, message.title, kind, body_format=apprise.NotifyFormat.TEXT))
     if not arrived:
         later = _later(answers)
         raise _refused(target, address, words.getvalue(), permanent=later is None and _for_good(words.getvalue()), retry_after=later)
     return None
+
+
+def _fitting(message: Message, service: Any) -> str:
+    """The message's body, cut where that shows if its service takes no longer one; as it is where the address says `overflow=`."""
+    kept = message.body
+    if service.overflow_mode != "truncate":
+        return kept
+    room = max(0, service.body_maxlen - len(message.title) - 50)  # many count the title too, and some add words of their own
+    rest = f" …\n\n{LEFT_OUT}" if room > 500 else " …"
+    if service.protocol == "ntfy" and len(kept.encode()) > NTFY:
+        kept = kept.encode()[: NTFY - len(rest.encode())].decode(errors="ignore")
+    if len(kept) > room:
+        kept = kept[: max(0, room - len(rest))]
+    return kept if kept == message.body else kept.rstrip() + rest
 
 
 def _refused(target: Target, address: str, words: str, *, permanent: bool, retry_after: float | None = None) -> DeliveryError:

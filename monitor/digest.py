@@ -156,15 +156,18 @@ def before(of: DigestOf | Days) -> DigestOf | Days:
 def latest(schedule: Schedule, zone: ZoneInfo, *, now: dt.datetime, open_day: dt.date) -> DigestOf:
     """The newest digest whose time has come at `now` (aware) and whose days are before `open_day`, the first that is not complete.
 
-    At its time a digest is of the UTC days that are over then. None is older than it has to be: what was missed stays missed.
+    At its time a digest is of the UTC days that are over then, in summer time as in winter: else the day on which clocks are put back
+    could be in none. None is older than that: what was missed stays missed.
     """
     local = now.astimezone(zone)
     for n in itertools.count():
         day = local.date() - dt.timedelta(days=n)
         if schedule.every == "week" and _WEEKDAYS[day.weekday()] != schedule.on:
             continue
-        moment = dt.datetime.combine(day, schedule.at, zone).astimezone(dt.UTC)
-        last = moment.date() - dt.timedelta(days=1)
+        local_moment = dt.datetime.combine(day, schedule.at)
+        moment = local_moment.replace(tzinfo=zone).astimezone(dt.UTC)
+        ahead = max(local_moment.replace(month=month, day=1, tzinfo=zone).utcoffset() or dt.timedelta() for month in (1, 7))
+        last = (local_moment - ahead).date() - dt.timedelta(days=1)
         if moment <= now and last < open_day:
             return DigestOf(schedule.every, last)
     raise AssertionError  # pragma: no cover (days never end)

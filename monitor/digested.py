@@ -107,8 +107,13 @@ def gather(store: Store, config: Config, of: DigestOf | Days, *, now: dt.datetim
 
 
 def _cells(store: Store, of: DigestOf | Days, min_authors: int) -> list[DailyTrend]:
-    """The figures of a whole period, by team and source, `*` included: an author is one voice in it, however many days it has."""
+    """The figures of a whole period, by team and source, `*` included: an author is one voice in it, however many days it has.
+
+    Those of a day are the stored ones, which show everywhere else: what their intervals hold of threads rests on the weeks before too.
+    """
     model = store.model
+    if digest.length(of) == 1:
+        return [row for row in store.trends(model=model, since=of.last) if row.day == of.last]
     rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == model)
     return trend.summarise(trend.frame_of(rows), min_authors)
 

@@ -34,6 +34,7 @@ _BEHIND_SCHEME = re.compile(r"://\S*")
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key that stands twice is an error: PyYAML would silently keep the last.
 
+    A key such as `on` is the text that it is, where PyYAML (as YAML 1.1) reads true: a digest has one of that name.
     A scalar that only looks like a date or a number (2026-02-30) stays the text that it is, to be judged where it stands.
     """
 
@@ -45,6 +46,8 @@ class _Loader(yaml.SafeLoader):
                 if key.value in seen:
                     raise yaml.composer.ComposerError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
                 seen.add(key.value)
+                if key.tag == "tag:yaml.org,2002:bool":
+                    key.tag = "tag:yaml.org,2002:str"
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -171,7 +174,7 @@ def in_words(details: ErrorDetails, model: type[BaseModel], raw: Any, prefix: Lo
         return Problem(key, "is not a setting", near(str(location[-1]), (f.alias or name for name, f in fields.items() if not f.exclude)))
     if error == "invalid_key":
         found = key_path((*location[:-1], shown(details["input"])))
-        return Problem(found, "is a key that is not a text", "Put it in quotes (YAML reads yes, no, on and off as true or false)")
+        return Problem(found, "is a key that is not a text", "Put it in quotes")
     if error == "value_error":
         reason = details.get("ctx", {}).get("error", details["msg"])
         found = "is not what belongs here" if isinstance(reason, Hidden) else "is missing" if value is None else f"is {shown(value)}"

@@ -21,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox import DAY, MODEL, NOW, TEXTS, Clock, Hook, composed, deliveries, fire, free_port, mail_url, resolve_alert, settings_for
 
-from monitor.attempt import resolve
+from monitor.attempt import LEFT_OUT, resolve, send
 from monitor.clock import REPLAY
 from monitor.config import Target
 from monitor.deliver import LONGEST_WAIT, deliver, wait
+from monitor.messages import Message
 from monitor.records import ALL, from_text, to_text
 from monitor.store import Step, Store
 
@@ -107,6 +108,21 @@ def test_ntfy_gets_title_priority_tags_and_link(fresh_store: Store, clock: Clock
     assert (second["X-Priority"], second["X-Tags"], second["X-Click"]) == ("low", "eyes", "https://wiki.example/")
     assert over["title"] == ended.title and (third["X-Priority"], third["X-Tags"], third["X-Click"]) == (None, "white_check_mark", None)
     assert first["X-Icon"] is None
+
+
+def test_a_message_that_is_too_long_for_its_service_arrives_cut(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a service takes only so much, the message is cut where that shows; another, or `overflow=` in its address, gets all of it."""
+    monkeypatch.setattr("apprise.plugins.discord.NotifyDiscord.notify_url", hook.url("/discord", "http"))
+    long = Message(title="Digest", body="A word said before, à la fois. " * 180, key="digest")
+    for url in (hook.url("/t", "ntfy"), "discord://abcdefghijkl/abcdefghijkl", hook.url("/t?overflow=upstream", "ntfy"), hook.url()):
+        send(Target(url=url, name="one"), long)
+    note, chat, whole, plain = (body for _, _, body in hook.received)
+    assert 4000 < len(note["message"].encode()) <= 4096 and note["message"].endswith(LEFT_OUT)
+    assert 1800 < len(chat["content"]) <= 2000 and chat["content"].rstrip().endswith(LEFT_OUT)
+    assert whole["message"].strip() == plain["message"].strip() == long.body.strip()
+    short = Message(title="Digest", body="Short.", key="digest 2")
+    send(Target(url=hook.url("/t", "ntfy"), name="one"), short)
+    assert hook.received[-1][2]["message"] == "Short."
 
 
 def test_slack_shows_a_post_as_it_was_written(fresh_store: Store, clock: Clock, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from outbox import Clock, Hook, Mailbox, free_port, mail_server, mail_url
 
 from monitor import cli, digest, digested
 from monitor.clock import REPLAY
-from monitor.config import Config, Digest, Notify, Source, Target, Team, load
+from monitor.config import Config, Digest, Notify, Source, Target, Team, load, shipped
 from monitor.deliver import deliver
 from monitor.digest import Change, first_day, latest
 from monitor.errors import ConfigError
@@ -50,8 +50,8 @@ def crawled(store: Store, day: dt.date, reason: str = "finished", source: str = 
     )
 
 
-def say(store: Store, team: str, day: dt.date, values: list[float], source: str = "forum") -> None:
-    """On a day so many people say so much of a team, each in a thread of his own."""
+def say(store: Store, team: str, day: dt.date, values: list[float], source: str = "forum", thread_of: int = 1) -> None:
+    """On a day so many people say so much of a team, so many of them in one thread."""
     store.read_by("reader", MODEL)
     at = dt.datetime.combine(day, dt.time(12), dt.UTC)
     posts = [
@@ -62,7 +62,7 @@ def say(store: Store, team: str, day: dt.date, values: list[float], source: str 
             f"word {team} {day} {n}",
             at,
             at,
-            f"{team}{day}{n}",
+            f"{team}{day}{n // thread_of}",
             author_key=f"{team}{day}{n}",
         )
         for n in range(len(values))
@@ -137,6 +137,18 @@ def test_a_week_is_told_with_all_that_belongs_to_its_figures(lived: Store) -> No
     )
     assert "Insufficient data, fewer than 5 people: xAI (3 people)." in message.body and "Nobody spoke of FAIR." in message.body
     assert "word" not in message.body + message.html + json.dumps(message.facts), "no post's words"
+
+
+def test_a_day_is_told_as_it_is_shown_everywhere(fresh_store: Store) -> None:
+    """The figures of a day's digest are those of the daily trend, with intervals that know of threads from the weeks before."""
+    for n in range(20):
+        thread = 0.4 if n % 2 else -0.4
+        say(fresh_store, "meta", LAST - dt.timedelta(days=n), [thread] * 6 + [-thread] * 6, thread_of=6)
+    trend(fresh_store, min_authors=5)
+    of = DigestOf("day", LAST)
+    [part] = digested.gather(fresh_store, settings_for(every="day"), of, now=MONDAY).teams
+    [stored] = [row for row in fresh_store.trends(team="meta", source=ALL, model=MODEL) if row.day == LAST]
+    assert (part.mean, part.low, part.high, part.authors) == (stored.mean, stored.low, stored.high, 12)
 
 
 def test_alerts_are_told_by_what_they_did(lived: Store) -> None:
@@ -218,6 +230,9 @@ def test_the_change_of_equal_weeks_holds_zero_and_is_narrower_with_more_people()
     settles=st.floats(0, 24 * 9),
 )
 @example(every="day", on="mon", hour=2, zone="America/New_York", hours=24 * 98 + 7.5, settles=0)  # 2:00 is left out that night
+@example(
+    every="day", on="mon", hour=12, zone="Pacific/Auckland", hours=2642, settles=0
+)  # noon there is one UTC day in winter, one in summer
 @settings(max_examples=60)
 def test_a_digest_is_of_whole_days_and_each_comes_once(every: Any, on: Any, hour: int, zone: str, hours: float, settles: float) -> None:
     """At any time the newest one is of days that are complete; as time goes by each period comes once, none is left out."""
@@ -380,6 +395,16 @@ def test_the_command_shows_one_and_sends_nothing_unless_asked(lived: Store, writ
     early = run("--to", "2025-01-27")
     assert early.exit_code == 2 and "the last one is 2025-01-26" in early.stderr
     assert run("--send", "nobody").exit_code == 2
+
+
+def test_the_digest_that_the_shipped_settings_show_can_be_copied(tmp_path: Path) -> None:
+    """The example beside `digest` in config.yaml is read as it stands there, its day `on` too, which YAML 1.1 takes for true."""
+    [line] = [line for line in shipped().splitlines() if line.startswith("  digest: []")]
+    shown = line[line.index("such as ") + 8 : line.rindex("]") + 1]
+    file = tmp_path / "config.yaml"
+    file.write_text(f"teams: [{{id: meta, name: Meta}}]\nnotify: {{targets: [{{url: console, name: mail}}], digest: {shown}}}\n")
+    config, problems = load(file)
+    assert problems == [] and [(one.every, one.on, one.to) for one in config.notify.digest] == [("week", "mon", ("mail",))]
 
 
 @pytest.mark.parametrize(

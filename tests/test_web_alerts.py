@@ -127,6 +127,14 @@ def test_what_stands_now(reader: httpx.Client) -> None:
     assert "OpenAI many" not in now
 
 
+def test_an_alert_that_was_told_with_another_has_its_messages(fresh_store: Store) -> None:
+    """Of sources that stop in one round one message tells; it stands at each of their alerts, not at the first alone."""
+    both = [step("source-stopped", ALL, "firing", day(1), "The crawl was banned.", source=name) for name in ("forum", "walled")]
+    fresh_store.save_steps(both, targets=["mail"], at=NOW)
+    one = {"target": "mail", "state": "due", "messages": 1}
+    assert fresh_store.messages_on([1, 2]) == {1: [{"alert_id": 1, **one}], 2: [{"alert_id": 2, **one}]}
+
+
 def test_an_alert_and_whom_it_reached(reader: httpx.Client) -> None:
     """Its figures with n and interval, how long it lasts, its posts, and its messages; not why one failed, which may name people."""
     page = reader.get("/alerts").text

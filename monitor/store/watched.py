@@ -95,9 +95,10 @@ class Watched(Connection):
         return PageOfAlerts([dict(row) for row in rows[:limit]], rows[limit]["id"] if len(rows) > limit else None)
 
     def messages_on(self, alert_ids: Collection[int]) -> dict[int, list[dict[str, Any]]]:
-        """By alert, the messages on it: target, state (`due`, `sending`, `sent` or `failed`), and how many (`messages`)."""
+        """By alert, the messages that tell of it: target, state (`due`, `sending`, `sent` or `failed`), and how many (`messages`)."""
         rows = self.rows(
-            f"""SELECT e.alert_id, d.target, d.state, count(*) AS messages FROM alert_events e JOIN deliveries d ON d.event_id = e.id
+            f"""SELECT e.alert_id, d.target, d.state, count(*) AS messages FROM alert_events e
+                JOIN deliveries d ON d.event_id = coalesce(e.told_with, e.id)
                 WHERE e.alert_id IN ({",".join("?" * len(alert_ids))}) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
             tuple(alert_ids),
         )
