@@ -103,11 +103,12 @@ def coverage(store: Store, span: Span) -> Iterator[Row]:
 def links(store: Store, span: Span, *, texts: int = 0) -> Iterator[Row]:
     """Where posts that name a team stand, one row per post and team, without what any model makes of them.
 
-    Addresses that name a user are left out. `texts`: so many characters of each are quoted, masked; 0 quotes none.
+    Addresses that name a user, and those that are not of the web, which a reader's program could run, are left out.
+    `texts`: so many characters of each are quoted, masked; 0 quotes none.
     """
     for row in store.published_links(span):
         text = row.pop("text")
-        if not names_somebody(row["url"]):
+        if row["url"].startswith(("https://", "http://")) and not names_somebody(row["url"]):
             yield row | ({"excerpt": excerpt(text, texts)} if texts else {})
 
 

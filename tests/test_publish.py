@@ -216,6 +216,17 @@ def test_links_name_nobody_and_quote_only_when_asked(config: Config, store: Stor
         publish(store, silent, tmp_path / "none.db", now=NOW, texts=True)
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil.example"])
+def test_only_addresses_of_the_web_leave(tmp_path: Path, url: str) -> None:
+    """What a post's site gave as its address may be anything, and a snapshot's reader may make a link of it."""
+    config = published.build(tmp_path)
+    with Store(config.database) as store, store.writing() as connection:
+        before = len(list(leaving.links(store, leaving.whole_days(NOW.date()))))
+        connection.execute("UPDATE posts SET url = ? WHERE id = 1", (url,))
+        links = list(leaving.links(store, leaving.whole_days(NOW.date())))
+    assert len(links) == before - 1 and url not in {row["url"] for row in links}
+
+
 def test_export_writes_what_publish_does(config: Config, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CSV from the command line holds the snapshot's rows of the days and team asked for, to a file or a pipe."""
     monkeypatch.setenv("FORUM_MONITOR_NOW", "2025-01-24T12:00:00Z")
