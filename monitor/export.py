@@ -59,7 +59,7 @@ def write_csv(rows: Rows, columns: Iterable[str], to: IO[str]) -> int:
 
 def _plain(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula is parted from what it begins with by an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value
 
 
 def export_csv(path: Path, rows: Rows, columns: Iterable[str]) -> int:

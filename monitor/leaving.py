@@ -2,7 +2,7 @@
 
 The promises: a figure of fewer people than `privacy.min_authors` is in none of them, and none can be computed from the others:
 the smallest sources beside a withheld one are withheld too, only days that are over leave, no sums over weeks or languages leave
-from which single days or languages could be had, and an alert on a source tells no figure that its days do not. No row has an
+from which single days or languages could be had, and an alert on a source, or on weeks, tells no figure that its days do not. No row has an
 author's key, a post's score, or a person's words; excerpts of posts, masked, are there only where they are asked for.
 """
 
@@ -18,6 +18,7 @@ from monitor.explain import of_several_days, without_words
 from monitor.messages import excerpt
 from monitor.privacy import names_somebody, suppressed
 from monitor.records import ALL, DailyTrend
+from monitor.rules.weekly import of_weeks
 from monitor.store import Span, Store
 
 Row = dict[str, Any]
@@ -59,29 +60,35 @@ def alerts(store: Store, least: int, span: Span) -> Iterator[Row]:
     """Alerts that fired on these days: what moved, from what, with its interval and why, without the words that people used.
 
     One on a single source is without figures once a day of that source was withheld for the sake of another one: what it
-    says of the days before it would tell that day's.
+    says of the days before it would tell that day's. One on corrected weeks is so once any day of its series was withheld: all
+    who spoke in a week are in its figure, those of that day too.
     """
     found = list(store.published_alerts(span))
-    closed = _closed(store, least, span.last) if any(row["source"] != ALL for row in found) else {}
+    needed = any(row["source"] != ALL or of_weeks(row["reason"]) for row in found)
+    closed, lacking = _closed(store, least, span.last) if needed else ({}, {})
     for row in found:
         why = without_words(row["why"])
         row["why"] = why if why and not of_several_days(why) else None  # less the days that are shown it would tell one that is not
-        if row["type"] not in COUNTED and ((row["authors"] or 0) < least or _is_closed(closed, row)):
+        told_by_days = _is_closed(lacking if of_weeks(row["reason"]) else closed, row)
+        if row["type"] not in COUNTED and ((row["authors"] or 0) < least or told_by_days):
             row |= dict.fromkeys(("value", "before", "low", "high", "why")) | {"reason": WITHHELD}
         yield row
 
 
-def _closed(store: Store, least: int, last: dt.date) -> dict[tuple[str, str], str]:
-    """The first day on which a (team, source) of enough people was withheld for the sake of another source."""
-    found: dict[tuple[str, str], str] = {}
+def _closed(store: Store, least: int, last: dt.date) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+    """The first day on which a (team, source) of enough people was withheld for the sake of another source, and on which it was at all."""
+    closed: dict[tuple[str, str], str] = {}
+    lacking: dict[tuple[str, str], str] = {}
     for trend, _ in _days(store, least, Span(dt.date.min, last)):
-        if trend.source != ALL and trend.authors >= least and not trend.sufficient:
-            found.setdefault((trend.team, trend.source), trend.day.isoformat())
-    return found
+        if not trend.sufficient:
+            lacking.setdefault((trend.team, trend.source), trend.day.isoformat())
+            if trend.source != ALL and trend.authors >= least:
+                closed.setdefault((trend.team, trend.source), trend.day.isoformat())
+    return closed, lacking
 
 
 def _is_closed(closed: Mapping[tuple[str, str], str], alert: Row) -> bool:
-    """Whether an alert stands on a closed series; one that compares two teams stands on the source of both."""
+    """Whether an alert stands on a series from its first closed day on; one that compares two teams stands on the source of both."""
     return any(
         source == alert["source"] and day <= alert["day"] and (team == alert["team"] or alert["type"] == "overtakes")
         for (team, source), day in closed.items()
@@ -96,11 +103,12 @@ def coverage(store: Store, span: Span) -> Iterator[Row]:
 def links(store: Store, span: Span, *, texts: int = 0) -> Iterator[Row]:
     """Where posts that name a team stand, one row per post and team, without what any model makes of them.
 
-    Addresses that name a user are left out. `texts`: so many characters of each are quoted, masked; 0 quotes none.
+    Addresses that name a user, and those that are not of the web, which a reader's program could run, are left out.
+    `texts`: so many characters of each are quoted, masked; 0 quotes none.
     """
     for row in store.published_links(span):
         text = row.pop("text")
-        if not names_somebody(row["url"]):
+        if row["url"].startswith(("https://", "http://")) and not names_somebody(row["url"]):
             yield row | ({"excerpt": excerpt(text, texts)} if texts else {})
 
 

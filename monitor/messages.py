@@ -266,13 +266,20 @@ def harmless(text: str) -> str:
     return _PING.sub("\\g<0>\u200b", _one_line(text))
 
 
+_MASKED, _LONGEST_NAME = 2000, 400
+"""Characters that are masked beyond those that an excerpt may need, since masking a text takes time as its square; and those at their
+end that are dropped, since half an address or number would not be known for one."""
+
+
 def excerpt(text: str, length: int) -> str:
     """The beginning of a post on one line, at most `length` characters of it, cut at a word where words have spaces.
 
     Addresses, numbers and handles of people are masked (privacy.masked), and with them what would call a whole chat room
     together (`@everyone`); what is left of that is parted by a zero-width space.
     """
-    line = masked(_one_line(text))
+    line = _one_line(text)
+    most = 4 * length + _MASKED
+    line = masked(line) if len(line) <= most else masked(line[:most])[:-_LONGEST_NAME]
     if len(line) > length:
         end = length
         while end > 0 and (unicodedata.category(line[end])[0] == "M" or _JOINERS[1] in line[end - 1 : end + 1]):

@@ -77,8 +77,8 @@ def about(store: Store, config: Config, span: Span, now: dt.datetime, posts: boo
         "withheld": f"A figure of fewer than {least} people is withheld, and so is that of the next smallest source where the withheld one "
         "could be computed from the total and the others. Only days that are over are here. No sums over weeks or months and "
         "none by language are here, from which a withheld day or language could be had. Alerts on a single source are without "
-        "figures once one of its days was withheld for another source's sake; the words that people used, and means of several "
-        "days, are cut from what they say. Counts are shown.",
+        "figures once one of its days was withheld for another source's sake, and alerts on corrected weeks once one of their days "
+        "was withheld at all; the words that people used, and means of several days, are cut from what they say. Counts are shown.",
         "not_protected": "The posts are public: who looks them up can read and judge them. Where all who spoke agreed, the figure "
         "tells what each of them said. Who keeps two of these files can see what a day's figure became when a post was found late, "
         "deleted or corrected between them. Who knows what others of a group said can subtract them from the group's figure.",

@@ -28,7 +28,6 @@ from monitor.records import ALL, CorrectedWeek, DailyTrend
 from monitor.store import DigestOf, Span, Store
 from monitor.store.snapshot import replacing
 from monitor.web import words
-from monitor.web.words import gettext as _
 
 LONGEST = 366
 """Days that a report may be of."""
@@ -188,7 +187,9 @@ def _turns(
         part = digest.alert_part({**row, "untold": None}, of)
         if part is None or not (part.team in names or (everything and part.team == ALL)):
             continue
-        if (part.team, part.day) in hidden and row["type"] not in leaving.COUNTED:
+        # A shift is told by the mean of the days since: less those that are shown, it would tell a hidden one.
+        several = row["type"] == "shift" and any(team == part.team and day <= part.day for team, day in hidden)
+        if (several or (part.team, part.day) in hidden) and row["type"] not in leaving.COUNTED:
             part = dataclasses.replace(part, reason=leaving.WITHHELD)
             row |= dict.fromkeys(("value", "before", "low", "high", "why"))
         open_to_all = quotes and part.reason != leaving.WITHHELD and not part.course.endswith("ended")
@@ -268,20 +269,12 @@ def _drawn(report: Report, team: str) -> Drawn | None:
         for turn in report.turns
         if turn.part.team == team and turn.part.day >= report.drawn
     ]
-    said = _chart_words()
+    said = words.of_charts()
     chart = charts.trend_chart(
         rows, {team: report.names[team]}, "", alerts, span=(report.drawn, report.told.last), theme=_THEME, words=said, width=_WIDTH
     )
     low, high = (extreme(told, key=lambda row: row["mean"]) for extreme in (min, max))
     return Drawn(_inline(charts.svg(chart, said), team), len(told), low, high)
-
-
-def _chart_words() -> charts.Words:
-    """A chart's words in the language of the report."""
-    return charts.Words(
-        mean=_("sentiment, mean over people"), people=_("people"), alert=_("alert"), level=_("new level"),
-        too_few=_("insufficient data"), locale="fr-FR" if words.language() == "fr" else "en-US",
-    )  # fmt: skip
 
 
 def _inline(svg: str, name: str) -> Markup:

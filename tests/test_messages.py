@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,20 @@ def test_no_excerpt_is_quoted_when_none_is_allowed(fresh_store: Store) -> None:
     [message] = composed(fresh_store, settings_for(Target(url="console"), excerpt=0))
     assert message.body.count("https://forum.example/") == 3
     assert "“" not in message.body and "panic" not in message.body
+
+
+@pytest.mark.parametrize("text", ["A" * 100_000, "a." * 50_000, "01-" * 33_000])
+def test_nobody_stops_the_program_with_a_long_post(text: str) -> None:
+    """Masking takes time as the square of a text's length: ten seconds of a post as long as posts may be, in which nothing else runs."""
+    began = time.process_time()
+    assert len(excerpt(text, 200)) <= 202
+    assert time.process_time() - began < 1
+
+
+def test_what_is_masked_is_so_at_the_end_of_what_is_looked_at() -> None:
+    """A text of addresses alone shrinks when they are masked, so that the last one that is read could be cut in two."""
+    for shift in range(40):
+        assert "ada" not in excerpt("x" * shift + " ada.lovelace.of.london@mail.example.org" * 500, 1000)
 
 
 def test_an_excerpt_is_cut_where_a_reader_would() -> None:

@@ -24,6 +24,8 @@ from monitor.config import Config
 from monitor.errors import InputError
 from monitor.privacy import withheld
 from monitor.publish import metadata_path, publish
+from monitor.records import CorrectedWeek
+from monitor.rules import weekly
 from monitor.store import Store
 from monitor.store.questions import LINKS_OF_A_DAY, SNAPSHOT, questions
 from monitor.store.snapshot import TABLES, VIEWS
@@ -105,6 +107,29 @@ def test_alerts_tell_no_more_than_their_days(snapshot: Path) -> None:
         assert rows[rule]["reason"] == leaving.WITHHELD
         assert [rows[rule][name] for name in ("value", "before", "low", "high", "why")] == [None] * 5
     assert rows["many"]["value"] == 41.0
+
+
+def test_an_alert_on_corrected_weeks_tells_no_withheld_day(tmp_path: Path) -> None:
+    """A week's figure less those of its shown days is that of the withheld one: of the series of such a day it does not leave."""
+    config = published.build(tmp_path)
+    week = CorrectedWeek(
+        dt.date(2025, 1, 20), "meta-genai", "*", published.MODEL, 50, 40, 9, sufficient=True, mean=-0.31425, low=-0.4, high=-0.2,
+        method="confusion", read=0,
+    )  # fmt: skip
+    reason = f"Sentiment is {weekly.shown(week)}."
+    with Store(config.database) as store, store.writing() as connection:
+        connection.execute("UPDATE alerts SET reason = ? WHERE rule = 'all'", (reason,))
+
+    def told() -> dict[str, Any]:
+        with Store(config.database, read_only=True) as store:
+            span = leaving.whole_days(NOW.date())
+            return next(row for row in leaving.alerts(store, 5, span) if row["rule"] == "all")
+
+    assert (told()["value"], told()["reason"]) == (-0.31425, reason), "every day of the whole team is shown"
+    with Store(config.database) as store, store.writing() as connection:
+        connection.execute("UPDATE daily_trends SET authors = 4 WHERE day = '2025-01-16' AND source = '*'")
+    assert told()["reason"] == leaving.WITHHELD
+    assert [told()[name] for name in ("value", "before", "low", "high", "why")] == [None] * 5
 
 
 def test_it_is_read_from_a_folder_that_nobody_writes_to(snapshot: Path) -> None:
@@ -189,6 +214,17 @@ def test_links_name_nobody_and_quote_only_when_asked(config: Config, store: Stor
     silent = config.model_copy(update={"privacy": config.privacy.model_copy(update={"excerpt": 0})})
     with pytest.raises(InputError, match=r"privacy\.excerpt is 0"):
         publish(store, silent, tmp_path / "none.db", now=NOW, texts=True)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil.example"])
+def test_only_addresses_of_the_web_leave(tmp_path: Path, url: str) -> None:
+    """What a post's site gave as its address may be anything, and a snapshot's reader may make a link of it."""
+    config = published.build(tmp_path)
+    with Store(config.database) as store, store.writing() as connection:
+        before = len(list(leaving.links(store, leaving.whole_days(NOW.date()))))
+        connection.execute("UPDATE posts SET url = ? WHERE id = 1", (url,))
+        links = list(leaving.links(store, leaving.whole_days(NOW.date())))
+    assert len(links) == before - 1 and url not in {row["url"] for row in links}
 
 
 def test_export_writes_what_publish_does(config: Config, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

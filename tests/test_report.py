@@ -185,6 +185,19 @@ def test_an_alert_tells_no_day_that_is_withheld(config: Config, store: Store) ->
             connection.execute("UPDATE alerts SET day = '2025-01-23'")
 
 
+def test_a_shift_tells_no_earlier_day_that_is_withheld(config: Config, store: Store) -> None:
+    """It has the mean of the days since the turn, which of two days less the one that is shown is that of the other."""
+    with Store(config.database) as writing, writing.writing() as connection:
+        kind = connection.execute("SELECT type FROM alerts").fetchone()[0]
+        connection.execute("UPDATE alerts SET day = '2025-01-21', type = 'shift'")
+    try:
+        [turn] = report.gather(store, config, WEEK, now=NOW).turns
+        assert turn.part.reason == WITHHELD and turn.why is None and turn.figures["value"] is None
+    finally:
+        with Store(config.database) as writing, writing.writing() as connection:
+            connection.execute("UPDATE alerts SET day = '2025-01-23', type = ?", (kind,))
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_what_no_snapshot_tells_no_report_does(tmp_path: Path, language: str) -> None:
     """Of the store of the tests of `publish`: no key, word, or figure of a day that is withheld there, and alerts as they leave there."""
@@ -243,3 +256,12 @@ def test_the_store_is_never_written_over(run: Any, config: Config) -> None:
     before = config.database.read_bytes()
     assert "is the store itself" in run(config.database).output and config.database.read_bytes() == before
     assert "cannot be written" in run(config.path.parent / "none" / "out.html").output
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "monitor.db.key", "out"])
+def test_only_a_page_is_written_over(run: Any, tmp_path: Path, name: str) -> None:
+    """A file that is named by mistake, such as the config, stays what it is."""
+    path = tmp_path / name
+    path.write_text("mine")
+    result = run(path)
+    assert result.exit_code == 2 and "ends in neither .html nor .htm" in result.output and path.read_text() == "mine"

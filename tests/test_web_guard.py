@@ -77,6 +77,20 @@ def test_it_answers_to_its_own_names(site: Site, host: str) -> None:
     assert site.raw(f"GET /-/sign-in HTTP/1.1\nHost: {host}")[0] == 200
 
 
+@pytest.mark.parametrize(("host", "address"), [("127.0.0.2", "127.0.0.2"), ("::1", "[::1]"), ("192.0.2.7", "192.0.2.7")])
+def test_it_answers_to_the_address_that_it_prints(host: str, address: str) -> None:
+    """Every address of loopback too; off loopback its own alone."""
+    assert address in app.names(host) and ("localhost" in app.names(host)) == app.is_loopback(host)
+
+
+@pytest.mark.parametrize("site_said", ["cross-site", "same-site"])
+def test_a_page_elsewhere_has_us_do_no_work(site: Site, site_said: str) -> None:
+    """An image of another site's page may name any address here, such as that of a costly query; a link to a page works."""
+    asked = f"GET /-/sign-in HTTP/1.1\nHost: HOST\nSec-Fetch-Site: {site_said}\nSec-Fetch-Mode: "
+    assert site.raw(f"{asked}no-cors")[0] == 403
+    assert site.raw(f"{asked}navigate")[0] == 200
+
+
 @pytest.mark.parametrize(
     "hosts",
     [

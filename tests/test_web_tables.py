@@ -115,6 +115,17 @@ def _theirs(pages: app.Pages) -> set[str]:
     return {path for pattern, _ in pages._routes()[ours:] for path in _sample(pattern.pattern) if not path.startswith("/static/")}
 
 
+def test_one_address_cannot_ask_for_everything(pages: app.Pages, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither thousands of facets, each a query, nor a value of any length; and a query that fails is not written to the terminal."""
+    many, long, wrong = _get(
+        pages, "/store/v_posts?" + "&".join(["_facet=text"] * 60), "/store.json?sql=select+hex(zeroblob(1000000))",
+        "/store.json?sql=select+'somebody'+from+nowhere",
+    )  # fmt: skip
+    assert many.status_code == 400 and "50 parameters" in many.text
+    assert long.status_code == 400 and len(long.content) < 1000
+    assert wrong.status_code == 400 and "somebody" not in "".join(capfd.readouterr())
+
+
 def test_on_a_network_no_table_and_no_sql_is_there(elsewhere: app.Pages) -> None:
     """Of every route that Datasette has, none answers but ours: no table, row, JSON, CSV, SQL, file, or list of what there is."""
     paths = sorted(_theirs(elsewhere) - {"/"})

@@ -305,6 +305,15 @@ def test_the_operator_corrects_a_post_and_takes_it_back(pages: app.Pages, config
         page = await client.get("/team/beta?label=negative")
         assert f"Post {number} counts as negative toward Beta, from the next trend on." in words(page)
         assert "corrected the model: positive +0.70" in words(page) and "&lt;i&gt;irony&lt;/i&gt;" in page.text
+        for back in (
+            "//evil.example",
+            "/team/beta?\x01",
+            "/team/b\u00e9ta",
+            "/team/beta?a\r\nSet-Cookie: a=b",
+            "https://evil.example/team/beta",
+        ):
+            done = await client.post("/-/correct", data={**form, "label": "negative", "back": back})
+            assert done.headers["location"] == f"/#post-{number}", "it leads nowhere else"
         await client.post("/-/correct", data={**form, "undo": "1"})
         assert "as the model reads it" in words(await client.get("/team/beta"))
         done = await client.post("/-/correct", data={**form, "post": "999", "label": "negative"})

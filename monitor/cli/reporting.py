@@ -41,6 +41,8 @@ def report(
     config, now = loaded(ctx), clock.now()
     if file.resolve() == config.database.resolve():
         raise InputError(f"{file} is the store itself: name another file")
+    if file.suffix.casefold() not in (".html", ".htm"):
+        raise InputError(f"{file} ends in neither .html nor .htm, and what is there already would be lost: name a file that does")
     if quotes and not config.privacy.excerpt:
         raise InputError("privacy.excerpt is 0 in config.yaml, so no post is quoted: leave --quotes out, or allow some characters")
     chosen = [team_id(config, team) for team in teams]

@@ -28,6 +28,8 @@ ENOUGH_WEEKS = 3
 WEEKS_DF, WEEKS_SD = 10, 0.05
 """What is held of the week-to-week standard deviation before any week is known, and how many weeks' worth of weight that has."""
 
+_CORRECTED = "(corrected by "
+
 _NORMAL = 1e6
 """Degrees of freedom of an interval that is none of Student's."""
 
@@ -121,11 +123,16 @@ def difference(one: CorrectedWeek, other: CorrectedWeek) -> DailyTrend:
     )  # fmt: skip
 
 
+def of_weeks(reason: str) -> bool:
+    """Whether an alert's reason, and so its figures, are those of corrected weeks."""
+    return _CORRECTED in reason
+
+
 def shown(week: CorrectedWeek) -> str:
     """A week's corrected mean with what must travel with it: method, voices, interval."""
-    by = f"by a sample of {week.read} posts that were read" if week.method == "sample" else "by what the model mistakes on held-out posts"
+    by = f"a sample of {week.read} posts that were read" if week.method == "sample" else "what the model mistakes on held-out posts"
     return (
-        f"{week.mean:+z.2f} in the seven days to {week.day} (corrected {by}; {week.authors} voices, "
+        f"{week.mean:+z.2f} in the seven days to {week.day} {_CORRECTED}{by}; {week.authors} voices, "
         f"95 % interval {week.low:+z.2f} to {week.high:+z.2f})"
     )
 

@@ -17,6 +17,7 @@ from datasette.utils.asgi import Request, Response
 from monitor import clock, telling
 from monitor.config import Config, seconds
 from monitor.errors import InputError
+from monitor.leaving import COUNTED
 from monitor.messages import quotation
 from monitor.records import ALL
 from monitor.store import Store
@@ -33,9 +34,6 @@ FILTERS = ("team", "rule", "source", "stage")
 
 SPANS = ("1h", "4h", "12h", "1d", "3d", "7d", "30d")
 """For how long silencing is offered; any other span can be written."""
-
-_COUNTS = ("spike", "silence")
-"""Types of rules whose values are counts of people or posts."""
 
 Row = Mapping[str, Any]
 
@@ -167,7 +165,7 @@ def _alert(row: Row, posts: Sequence[Mapping[str, Any]], messages: Sequence[Mapp
         "where": _where(row),
         "days": max(1, (last - dt.date.fromisoformat(row["day"])).days + 1),
         "figured": row["type"] not in _UNFIGURED and row["value"] is not None,
-        "counted": row["type"] in _COUNTS,
+        "counted": row["type"] in COUNTED,
         "evidence": posts,
         "sent": dict(sent),
         "targets": sorted({message["target"] for message in messages if message["state"] == "sent"}),

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -165,6 +166,11 @@ class _Plugin:
             env.globals["static"] = packed.address
 
     @hookimpl
+    def prepare_connection(self, conn: sqlite3.Connection, database: str, datasette: Datasette) -> None:
+        if isinstance(datasette, Pages) and database == tables.DATABASE:
+            conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, tables.LONGEST_VALUE)
+
+    @hookimpl
     def render_cell(self, datasette: Datasette, value: Any) -> str | None:
         return tables.shown(value) if isinstance(datasette, Pages) else None
 
@@ -214,7 +220,7 @@ class _Plugin:
         if not isinstance(datasette, Pages):
             return lambda app: app
         guarded = guard.guarded(datasette.served.hosts, COOKIES)
-        return lambda app: guarded(packed.packing(app))
+        return lambda app: guarded(packed.packing(tables.bounded(app)))
 
 
 _plugin = _Plugin()
@@ -271,8 +277,9 @@ def application(config: Config, served: Served, routes: Iterable[tuple[str, View
 
 def names(host: str, others: Iterable[str] = ()) -> frozenset[str]:
     """What requests may call this server by in `Host`; another name is that of a page elsewhere that was made to point here."""
-    own = ["localhost", "127.0.0.1", "[::1]"] if is_loopback(host) else [f"[{host}]" if ":" in host else host]
-    return frozenset(name.casefold() for name in (*own, *others))
+    own = f"[{host}]" if ":" in host else host
+    loopback = ("localhost", "127.0.0.1", "[::1]") if is_loopback(host) else ()
+    return frozenset(name.casefold() for name in (own, *loopback, *others))
 
 
 def listening(host: str, port: int) -> socket.socket:

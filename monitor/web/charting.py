@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import vl_convert
 from datasette.utils.asgi import Request, Response
@@ -31,7 +31,6 @@ RANGES: dict[str, int | None] = {"28": 28, "90": 90, "365": 365, "all": None}
 
 BUNDLE = f"/chart/vega-{version('vl-convert-python')}.js"
 
-_LOCALES: dict[str, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
 _MOST_ALERTS = 200
 
 
@@ -99,26 +98,16 @@ def _drawn(store: Store, days: Sequence[Mapping[str, Any]], names: Mapping[str, 
     ]
     theme = charts.DARK if request.args.get("theme") == "dark" else charts.LIGHT
     live = request.url_vars["form"] == "json"
-    chart = charts.trend_chart(days, names, "", alerts, span=(first, span.last), theme=theme, words=chart_words(), interactive=live)
+    chart = charts.trend_chart(days, names, "", alerts, span=(first, span.last), theme=theme, words=words.of_charts(), interactive=live)
     if not live:
-        return charts.svg(chart, chart_words()).encode()
-    locale = chart_words().locale
+        return charts.svg(chart, words.of_charts()).encode()
+    locale = words.of_charts().locale
     told = {
         "spec": chart,
         "formatLocale": vl_convert.get_format_locale(locale),
         "timeFormatLocale": vl_convert.get_time_format_locale(locale),
     }
     return json.dumps(told, separators=(",", ":")).encode()
-
-
-def chart_words() -> charts.Words:
-    """A chart's words in the reader's language."""
-    return charts.Words(
-        mean=_("sentiment, mean over people"), people=_("people"), usual=_("usual"), alert=_("alert"), level=_("new level"), day=_("day"),
-        figure=_("mean (95 % interval)"), span=_("to"), too_few=_("insufficient data"), coverage=_("coverage"),
-        note=_("Bars and bands: 95 % interval. Days on which too few people spoke have no point."),
-        locale=_LOCALES[words.language()],
-    )  # fmt: skip
 
 
 def _answer(request: Request, body: bytes) -> Response:

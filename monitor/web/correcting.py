@@ -21,7 +21,8 @@ from monitor.web.words import gettext as _
 
 LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
 
-_BACK = re.compile(r"/team/[\w.-]+(\?[^#\\\s]*)?")
+_BACK = re.compile(r"/team/[\w.-]+(\?[!\"$-\[\]-~]*)?", re.ASCII)
+"""As browsers write addresses: visible ASCII, without what would end up in another header, fragment or host."""
 
 
 async def correct_post(pages: Pages, request: Request) -> Response:

@@ -103,8 +103,10 @@ def _refusal(scope: Scope, hosts: Collection[str]) -> tuple[int, str] | None:
         return 400, "That is no address of a page."
     if scope["method"] not in METHODS:
         return 405, "Pages are read, and forms are sent."
+    said = dict(headers)
+    if said.get(b"sec-fetch-site") in ("cross-site", "same-site") and said.get(b"sec-fetch-mode") != "navigate":
+        return 403, "A page of another site has asked for this."  # it could not read the answer, but have us work for it
     if scope["method"] == "POST":
-        said = dict(headers)
         if not _same_origin(said.get(b"sec-fetch-site"), said.get(b"origin"), given[0]):
             return 403, "A page of another site has sent this."
         length = said.get(b"content-length", "0")

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from monitor import glossary
 from monitor.store.questions import POSTS_OF_A_DAY, STORE, questions
 from monitor.web import words
+from monitor.web.guard import App, Receive, Scope, Send
 
 DATABASE = "store"
 """The store's name in addresses: `/store/v_daily`."""
@@ -50,17 +51,41 @@ def closed_paths(loopback: bool) -> str:
     return rf"^/(?!{DATABASE}(?:/|\.json$|$)|favicon\.ico$)" if loopback else "^/"
 
 
+LONGEST_VALUE = 1 << 20
+"""Bytes of a value in an answer to SQL, in which functions make any length out of nothing; a post's text is shorter."""
+
+MOST_PARAMETERS = 50
+"""Of an address of the Data pages: each may cost a query (`_facet`), and there are fewer columns."""
+
+
+def bounded(app: App) -> App:
+    """The application without addresses of the Data pages that ask for too much at once."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope["path"].startswith(f"/{DATABASE}")
+        if ours and scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+            response = Response.text(f"That is more than one address may ask: {MOST_PARAMETERS} parameters at most.", status=400)
+            await response.asgi_send(send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
+
+
 COUNT_MS = 100
 """How long Datasette may count the rows that a page is of: of a million posts it takes as long as all the rest ten times over."""
 
 
 class StoreFile(Database):  # type: ignore[misc]
-    """The store as Datasette reads it, read-only. A count that takes too long is none: the page says `many rows`."""
+    """The store as Datasette reads it, read-only. A count that takes too long is none: the page says `many rows`.
+
+    A reader's SQL that fails is told to the reader, and is not written to the terminal with what was looked for.
+    """
 
     async def execute(self, sql: str, params: Any = None, truncate: bool = False, custom_time_limit: int | None = None, **more: Any) -> Any:
         if sql.startswith("select count(*) ") and not truncate:  # a reader's own query is truncated to the rows that are shown
             custom_time_limit = min(COUNT_MS, custom_time_limit or COUNT_MS)
-        return await super().execute(sql, params, truncate, custom_time_limit, **more)
+        return await super().execute(sql, params, truncate, custom_time_limit, **{**more, "log_sql_errors": False})
 
 
 def with_code(text: str) -> Markup:

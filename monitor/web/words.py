@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
 from babel.core import Locale
 from babel.dates import format_date, format_datetime
@@ -29,11 +30,15 @@ from datasette.utils.asgi import Request, Response
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from monitor import charts
+
 LANGUAGES = {"en": "English", "fr": "Français"}
 
 COOKIE = "forum_monitor_language"
 
 _YEAR = 365 * 86400
+
+_LOCALES: dict[str, Literal["en-US", "fr-FR"]] = {"en": "en-US", "fr": "fr-FR"}
 
 _chosen: ContextVar[str] = ContextVar("language", default="en")
 
@@ -176,6 +181,17 @@ def comparison(key: str, usual: str) -> str:
         "notblank": gettext("is not blank"),
     }
     return told.get(key, usual)
+
+
+def of_charts() -> charts.Words:
+    """A chart's words in the reader's language."""
+    return charts.Words(
+        mean=gettext("sentiment, mean over people"), people=gettext("people"), usual=gettext("usual"), alert=gettext("alert"),
+        level=gettext("new level"), day=gettext("day"), figure=gettext("mean (95 % interval)"), span=gettext("to"),
+        too_few=gettext("insufficient data"), coverage=gettext("coverage"),
+        note=gettext("Bars and bands: 95 % interval. Days on which too few people spoke have no point."),
+        locale=_LOCALES[language()],
+    )  # fmt: skip
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------
