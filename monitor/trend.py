@@ -208,6 +208,8 @@ def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
     """Rows as `Store.voices` gives them, as a frame of `COLUMNS`."""
     import pandas as pd  # here, since most runs of `trend` find nothing to do, and pandas takes longer than they do
 
+    # Where pyarrow is installed, pandas would keep texts there, and its joins fail on frames without rows.
+    pd.set_option("mode.string_storage", "python")
     # As categories each text is compared once, not at every grouping, which takes a seventh off a rebuild.
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:-1], "category"))
 
