@@ -42,7 +42,8 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
     least = config.privacy.min_authors
     week = dt.timedelta(days=6)
     before = day - dt.timedelta(days=7)
-    today = trend.window(store, day, day, min_authors=least)
+    # As stored, since a day's interval rests on the days before it as well.
+    today = {row.team: row for row in store.trends(source=ALL, model=store.model, since=day) if row.day == day}
     now = trend.window(store, day - week, day, min_authors=least)
     then = trend.window(store, before - week, before, min_authors=least)
     means = recent_means(store, config, day)
