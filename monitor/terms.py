@@ -51,15 +51,15 @@ class Term:
 def terms_of(text: str) -> set[str]:
     """The terms of a text in lower case: words of two letters and more, and runs of 2 to 4 characters of what is written without spaces."""
     found: set[str] = set()
-    for run in _APART.split(fold(text)):
-        if _NAMING.search(run):
-            continue
-        for word in _WORD.findall(run):
-            for n, part in enumerate([word] if word.isascii() else _UNPARTED.split(word)):
-                if n % 2:
-                    found.update(part[at : at + size] for size in GRAMS for at in range(len(part) - size + 1))
-                elif 1 < len(bare := _ELISION.sub("", part, count=1)) <= LONGEST:
-                    found.add(bare)
+    folded = fold(text)
+    if _NAMING.search(folded):
+        folded = " ".join(run for run in _APART.split(folded) if not _NAMING.search(run))
+    for word in set(_WORD.findall(folded)):
+        for n, part in enumerate([word] if word.isascii() else _UNPARTED.split(word)):
+            if n % 2:
+                found.update(part[at : at + size] for size in GRAMS for at in range(len(part) - size + 1))
+            elif 1 < len(bare := _ELISION.sub("", part, count=1) if "'" in part else part) <= LONGEST:
+                found.add(bare)
     return found
 
 
