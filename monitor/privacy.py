@@ -187,9 +187,12 @@ def withheld(cells: Iterable[DailyTrend], min_authors: int) -> set[tuple[dt.date
     `min_authors` people at least; with nothing left to hide the total goes (complementary suppression: Willenborg & de Waal,
     Elements of Statistical Disclosure Control, 2001, chapter 4). Counts are no figures: they may be shown.
     """
+    cells = list(cells)
+    small = {(cell.day, cell.team, cell.model) for cell in cells if cell.authors < min_authors}
     tables: dict[tuple[dt.date, str, str], list[DailyTrend]] = defaultdict(list)
     for cell in cells:
-        tables[cell.day, cell.team, cell.model].append(cell)
+        if (key := (cell.day, cell.team, cell.model)) in small:  # in the others nothing is to be hidden
+            tables[key].append(cell)
     hidden = set()
     for (day, team, model), rows in tables.items():
         total = next((row for row in rows if row.source == ALL), None)
