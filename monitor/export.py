@@ -35,8 +35,7 @@ def columns_of(what: str, texts: bool = False) -> dict[str, Kind]:
 
 def rows_of(store: Store, config: Config, what: str, span: Span, *, texts: bool = False) -> Iterator[Mapping[str, Any]]:
     """What may leave the store of some days. `texts`: posts with masked excerpts. InputError when nothing may be quoted."""
-    if texts and not config.privacy.excerpt:
-        raise InputError("privacy.excerpt is 0 in config.yaml, so nothing of a post is quoted: leave --texts out, or allow some characters")
+    quoted = leaving.quotable(config, "--texts") if texts else 0
     least = config.privacy.min_authors
     if what == "daily":
         return leaving.daily(store, least, span)
@@ -44,7 +43,7 @@ def rows_of(store: Store, config: Config, what: str, span: Span, *, texts: bool 
         return leaving.alerts(store, least, span)
     if what == "coverage":
         return leaving.coverage(store, span)
-    return leaving.links(store, span, texts=config.privacy.excerpt if texts else 0)
+    return leaving.links(store, span, texts=quoted)
 
 
 def write_csv(rows: Rows, columns: Iterable[str], to: IO[str]) -> int:

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from monitor.config import Config
+from monitor.errors import InputError
 from monitor.explain import of_several_days, without_words
 from monitor.messages import excerpt
 from monitor.privacy import names_somebody, suppressed
@@ -110,6 +111,15 @@ def links(store: Store, span: Span, *, texts: int = 0) -> Iterator[Row]:
         text = row.pop("text")
         if row["url"].startswith(("https://", "http://")) and not names_somebody(row["url"]):
             yield row | ({"excerpt": excerpt(text, texts)} if texts else {})
+
+
+def quotable(config: Config, option: str) -> int:
+    """How many characters of a post may be quoted. InputError, which names the option that asks for it, when it is none."""
+    if not config.privacy.excerpt:
+        raise InputError(
+            f"privacy.excerpt is 0 in config.yaml, so nothing of a post is quoted: leave {option} out, or allow some characters"
+        )
+    return config.privacy.excerpt
 
 
 def teams(config: Config) -> Iterator[Row]:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from monitor import __version__, glossary, leaving, sentiment
+from monitor import __version__, glossary, leaving
 from monitor.config import Config
 from monitor.errors import InputError
 from monitor.records import to_text
-from monitor.sentiment.confusion import counted
+from monitor.sentiment.card import card
 from monitor.store import Span, Store
 from monitor.store.questions import LINKS_OF_A_DAY, SNAPSHOT, questions
 from monitor.store.snapshot import TABLES, VIEWS, replacing, write_snapshot
@@ -34,10 +34,8 @@ def publish(
     """
     if path.resolve() == config.database.resolve():
         raise InputError(f"{path} is the store itself: name another file")
-    if texts and not config.privacy.excerpt:
-        raise InputError("privacy.excerpt is 0 in config.yaml, so nothing of a post is quoted: leave --texts out, or allow some characters")
     span = leaving.whole_days(now.astimezone(dt.UTC).date())
-    quoted = config.privacy.excerpt if texts else 0
+    quoted = leaving.quotable(config, "--texts") if texts else 0
     names = [name for name in _ORDER if name != "posts" or posts or texts]
     without = {"posts": frozenset() if texts else frozenset({"excerpt"})}
     with store.reading():
@@ -86,15 +84,8 @@ def about(store: Store, config: Config, span: Span, now: dt.datetime, posts: boo
     }
     if quoted:
         told["posts"] += f"; with excerpts of {quoted} characters at most, addresses, numbers and handles of people masked"
-    card = _card(config, store.model)
-    return told | ({"model_card": card} if card else {})
-
-
-def _card(config: Config, model: str) -> str | None:
-    """The model card of the embedded model, where that is what gave the figures."""
-    if config.scorer.model != "embedded" or not counted(config.scorer, model):
-        return None
-    return Path(sentiment.__file__).with_name("weights").joinpath("MODEL_CARD.md").read_text("utf-8")
+    found = card(store.model) if config.scorer.endpoint is None else None
+    return told | ({"model_card": found} if found else {})
 
 
 def _glossary(names: list[str], without: Mapping[str, frozenset[str]]) -> Iterator[dict[str, str]]:

@@ -27,6 +27,9 @@ _STYLES = {"negative": "red", "positive": "green"}
 SPARK_DAYS = 14
 """Days that a sparkline shows."""
 
+Recent = Mapping[str, Sequence[DailyTrend | None]]
+"""By team, the rows of SPARK_DAYS days."""
+
 STALE = dt.timedelta(days=7)
 """Where nothing has been counted for longer than this, figures of today would all be empty."""
 
@@ -37,21 +40,22 @@ def day_shown(store: Store, today: dt.date) -> dt.date:
     return last if last and last < today - STALE else today
 
 
-def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]:
-    """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before."""
+def overview(store: Store, config: Config, day: dt.date, days: Recent | None = None) -> list[dict[str, Any]]:
+    """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before.
+
+    `days` is what `recent` gives, where that was read already.
+    """
     least = config.privacy.min_authors
     week = dt.timedelta(days=6)
     before = day - dt.timedelta(days=7)
-    # As stored, since a day's interval rests on the days before it as well.
-    today = {row.team: row for row in store.trends(source=ALL, model=store.model, since=day) if row.day == day}
     now = trend.window(store, day - week, day, min_authors=least)
     then = trend.window(store, before - week, before, min_authors=least)
-    means = recent_means(store, config, day)
+    days = recent(store, config, day) if days is None else days
     firing = store.firing(day)
     coverage = store.coverage(day - week, day)
     rows = []
     for team in config.teams:
-        one, seven, old = today.get(team.id), now.get(team.id), then.get(team.id)
+        one, seven, old = days[team.id][-1], now.get(team.id), then.get(team.id)
         moved, low, high = changed(seven, old)
         rows.append(
             {
@@ -65,17 +69,17 @@ def overview(store: Store, config: Config, day: dt.date) -> list[dict[str, Any]]
                 "change_high": high,
                 "week_coverage": coverage,
                 "min_authors": least,
-                "sparkline": sparkline(means[team.id]),
+                "sparkline": sparkline([row.mean if row else None for row in days[team.id]]),
                 "alert": ", ".join(alert["rule"] for alert in firing if alert["team"] == team.id) or None,
             }
         )
     return sorted(rows, key=lambda row: (-row["week_authors"], row["team"]))
 
 
-def recent_means(store: Store, config: Config, day: dt.date) -> dict[str, list[float | None]]:
-    """Of each configured team, the daily means of the SPARK_DAYS days up to `day`, oldest first; None: insufficient data."""
+def recent(store: Store, config: Config, day: dt.date) -> Recent:
+    """Of each configured team, the stored rows of the SPARK_DAYS days up to `day`, oldest first; None: nobody spoke."""
     first = day - dt.timedelta(days=SPARK_DAYS - 1)
-    known = {(row.team, row.day): row.mean for row in store.trends(source=ALL, model=store.model, since=first)}
+    known = {(row.team, row.day): row for row in store.trends(source=ALL, model=store.model, since=first)}
     return {team.id: [known.get((team.id, first + dt.timedelta(days=n))) for n in range(SPARK_DAYS)] for team in config.teams}
 
 

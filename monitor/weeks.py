@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from monitor.config import Config
 from monitor.privacy import turns
 from monitor.records import ALL, CorrectedWeek
+from monitor.rules.weekly import WEEK
 from monitor.sentiment.confusion import counted
 from monitor.store import Store
 
 if TYPE_CHECKING:
     from monitor.corrected import Corrected
 
-DAYS = 7
+DAYS = WEEK.days
 """Days that one corrected figure is of: a day's sample alone is too small to say much."""
 
 _MONTH = 31

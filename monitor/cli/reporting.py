@@ -34,7 +34,7 @@ def report(
     quotes: bool,
 ) -> None:  # fmt: skip
     """A report as one HTML FILE to send on: what turned, every team's figure, charts, sources. Only what may leave the store."""
-    from monitor import digested
+    from monitor import digested, leaving
     from monitor import report as reporting
     from monitor.store import Store
 
@@ -43,8 +43,8 @@ def report(
         raise InputError(f"{file} is the store itself: name another file")
     if file.suffix.casefold() not in (".html", ".htm"):
         raise InputError(f"{file} ends in neither .html nor .htm, and what is there already would be lost: name a file that does")
-    if quotes and not config.privacy.excerpt:
-        raise InputError("privacy.excerpt is 0 in config.yaml, so no post is quoted: leave --quotes out, or allow some characters")
+    if quotes:
+        leaving.quotable(config, "--quotes")
     chosen = [team_id(config, team) for team in teams]
     whole = digested.open_day(config, now) - dt.timedelta(days=1)
     with Store(config.database, read_only=True) as store:

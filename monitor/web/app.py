@@ -162,7 +162,6 @@ class _Plugin:
     def prepare_jinja2_environment(self, env: Environment, datasette: Datasette) -> None:
         if isinstance(datasette, Pages):
             words.install(env)
-            env.filters["with_code"] = tables.with_code
             env.globals["static"] = packed.address
 
     @hookimpl

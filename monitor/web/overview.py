@@ -22,9 +22,10 @@ async def overview(pages: Pages, request: Request) -> Response:
     day = today()
 
     def gather(store: Store) -> dict[str, Any]:
+        days = show.recent(store, pages.config, day)
         return {
-            "rows": show.overview(store, pages.config, day),
-            "means": show.recent_means(store, pages.config, day),
+            "rows": show.overview(store, pages.config, day, days),
+            "means": {team: [row.mean if row else None for row in rows] for team, rows in days.items()},
             "on_sources": [alert for alert in store.firing(day) if alert["team"] == ALL],
         }
 

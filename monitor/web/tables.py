@@ -11,7 +11,6 @@ from typing import Any
 
 from datasette.database import Database
 from datasette.utils.asgi import Request, Response
-from markupsafe import Markup, escape
 
 from monitor import glossary
 from monitor.store.questions import POSTS_OF_A_DAY, STORE, questions
@@ -86,12 +85,6 @@ class StoreFile(Database):  # type: ignore[misc]
         if sql.startswith("select count(*) ") and not truncate:  # a reader's own query is truncated to the rows that are shown
             custom_time_limit = min(COUNT_MS, custom_time_limit or COUNT_MS)
         return await super().execute(sql, params, truncate, custom_time_limit, **{**more, "log_sql_errors": False})
-
-
-def with_code(text: str) -> Markup:
-    """A description of monitor/glossary.py as HTML: what stands between backticks is code."""
-    parts = (Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`")))
-    return Markup("").join(parts)
 
 
 def shown(value: Any) -> str | None:
