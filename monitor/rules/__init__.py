@@ -102,3 +102,31 @@ def few(day: DailyTrend, rule: config.Rule) -> Verdict:
 def shown(day: DailyTrend) -> str:
     """A day's mean with what must travel with it: `-0.31 on 2025-01-23 (23 voices, 95 % interval -0.49 to -0.13)`."""
     return f"{day.mean:+z.2f} on {day.day} ({day.authors} voices, 95 % interval {day.low:+z.2f} to {day.high:+z.2f})"
+
+
+def beyond_line(day: DailyTrend, rule: config.Rule, sign: int, mean: float, bound: float, told: str) -> Verdict:
+    """Whether a mean is under the line (`sign` 1) or over it (-1), and its one-sided `bound` too; `told` is the figure in words."""
+    breach, clear = sign * bound < sign * rule.threshold, sign * mean >= sign * rule.recover
+    outcome: Outcome = "breach" if breach else "clear" if clear else "between"
+    reason = f"Sentiment is {told}; the line is {rule.threshold:+z.2f}"
+    if outcome == "breach":
+        side = "under" if sign > 0 else "over"
+        reason += f", and the true mean is {side} {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
+    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, mean, None, day.low, day.high)
+
+
+def moved(day: DailyTrend, rule: config.Rule, sign: int, before: float, now: float, noise: float, past: str, told: str) -> Verdict:
+    """Whether a mean is lower (`sign` 1) or higher (-1) than `before` by the threshold, and by more than chance makes (`noise`).
+
+    `past` and `told` say in words what was before and what is now.
+    """
+    drop = sign * (before - now)
+    word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
+    outcome: Outcome = "breach" if drop >= rule.threshold and drop > noise else "clear" if drop <= rule.recover else "between"
+    reason = (
+        f"Sentiment went from {before:+z.2f} ({past}) to {told}: "
+        f"{abs(drop):.2f} {word if drop > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
+    )
+    if outcome == "breach":
+        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence * 100:.4g} % confidence"
+    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now, before, day.low, day.high)

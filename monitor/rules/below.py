@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from monitor import config
 from monitor.records import DailyTrend
-from monitor.rules import Outcome, Verdict, few, shown, voices, weekly
+from monitor.rules import Verdict, beyond_line, few, shown, voices, weekly
 from monitor.rules.statistics import margin
 
 
@@ -34,10 +34,4 @@ def beyond(day: DailyTrend, rule: config.Rule, sign: int) -> Verdict:
     if now is None or now.authors < rule.min_authors:
         return few(day, rule)
     bound = now.mean + sign * margin(now.variance, now.effective, rule.confidence)
-    breach, clear = sign * bound < sign * rule.threshold, sign * now.mean >= sign * rule.recover
-    outcome: Outcome = "breach" if breach else "clear" if clear else "between"
-    reason = f"Sentiment is {shown(day)}; the line is {rule.threshold:+z.2f}"
-    if outcome == "breach":
-        side = "under" if sign > 0 else "over"
-        reason += f", and the true mean is {side} {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
-    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, None, day.low, day.high)
+    return beyond_line(day, rule, sign, now.mean, bound, shown(day))

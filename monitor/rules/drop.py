@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from monitor import config
 from monitor.records import DailyTrend
-from monitor.rules import ENOUGH_DAYS, Outcome, Verdict, Voices, baseline, few, no_data, shown, voices, weekly
+from monitor.rules import ENOUGH_DAYS, Verdict, Voices, baseline, few, moved, no_data, shown, voices, weekly
 from monitor.rules.statistics import degrees, t_quantile
 
 DAYS_DF, DAYS_SD = 10, 0.1
@@ -46,16 +46,8 @@ def turned(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | No
     if len(days) < ENOUGH_DAYS:
         return no_data(day, rule, f"{len(days)} days before it have enough voices, of which the rule needs {ENOUGH_DAYS}")
     before, noise = _difference([figures for _, figures in days], now, rule.confidence)
-    drop = sign * (before - now.mean)
-    word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
-    outcome: Outcome = "breach" if drop >= rule.threshold and drop > noise else "clear" if drop <= rule.recover else "between"
-    reason = (
-        f"Sentiment went from {before:+z.2f} (mean of {len(days)} days, {days[0][0]} to {days[-1][0]}) to {shown(day)}: "
-        f"{abs(drop):.2f} {word if drop > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
-    )
-    if outcome == "breach":
-        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence * 100:.4g} % confidence"
-    return Verdict(outcome, f"{reason}.", rule.threshold, day.authors, day.posts, now.mean, before, day.low, day.high)
+    past = f"mean of {len(days)} days, {days[0][0]} to {days[-1][0]}"
+    return moved(day, rule, sign, before, now.mean, noise, past, shown(day))
 
 
 def _difference(past: Sequence[Voices], now: Voices, confidence: float) -> tuple[float, float]:

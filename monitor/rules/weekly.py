@@ -17,7 +17,7 @@ from statistics import fmean, variance
 
 from monitor import config
 from monitor.records import CorrectedWeek, DailyTrend
-from monitor.rules import Outcome, Verdict, few, no_data
+from monitor.rules import Outcome, Verdict, beyond_line, few, moved, no_data
 from monitor.rules.statistics import t_quantile
 
 WEEK = dt.timedelta(days=7)
@@ -41,13 +41,7 @@ def beyond(day: DailyTrend, rule: config.Rule, sign: int) -> Verdict:
         return week
     mean = week.mean or 0.0
     bound = mean + sign * t_quantile(rule.confidence, _degrees(week)) * _error(week)
-    breach, clear = sign * bound < sign * rule.threshold, sign * mean >= sign * rule.recover
-    outcome: Outcome = "breach" if breach else "clear" if clear else "between"
-    reason = f"Sentiment is {shown(week)}; the line is {rule.threshold:+z.2f}"
-    if outcome == "breach":
-        side = "under" if sign > 0 else "over"
-        reason += f", and the true mean is {side} {bound:+z.2f} with {rule.confidence * 100:.4g} % confidence"
-    return Verdict(outcome, f"{reason}.", rule.threshold, week.authors, week.posts, mean, None, week.low, week.high)
+    return beyond_line(week, rule, sign, mean, bound, shown(week))
 
 
 def turned(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None, sign: int) -> Verdict:
@@ -56,12 +50,10 @@ def turned(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | No
     The variance of that difference is the week's own, that of the mean of those before, and that between weeks (moments, as far as the
     intervals do not explain it, shrunk toward WEEKS_SD squared); its degrees of freedom are Satterthwaite's, as in drop.py.
     """
-    week = _judged(history[-1], rule)
-    if isinstance(week, Verdict):
-        return week
-    past = _before(history, rule, began, week)
-    if len(past) < ENOUGH_WEEKS:
-        return _too_few_weeks(week, rule, len(past))
+    compared = _compared(history, rule, began)
+    if isinstance(compared, Verdict):
+        return compared
+    week, past = compared
     now, means, errors = week.mean or 0.0, [each.mean or 0.0 for each in past], [_error(each) for each in past]
     between = max(0.0, variance(means) - fmean(error**2 for error in errors))
     weeks_df = len(past) - 1 + WEEKS_DF
@@ -75,26 +67,15 @@ def turned(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | No
     total = sum(part for part, _ in parts)
     df = total**2 / sum(part**2 / df for part, df in parts)
     before, noise = fmean(means), t_quantile(rule.confidence, df) * math.sqrt(total)
-    drop = sign * (before - now)
-    word, other = ("lower", "higher") if sign > 0 else ("higher", "lower")
-    outcome: Outcome = "breach" if drop >= rule.threshold and drop > noise else "clear" if drop <= rule.recover else "between"
-    reason = (
-        f"Sentiment went from {before:+z.2f} (corrected mean of {_span(past)}) to {shown(week)}: "
-        f"{abs(drop):.2f} {word if drop > 0 else other}, where {rule.threshold:.2f} {word} is an alert"
-    )
-    if outcome == "breach":
-        reason += f"; chance alone makes less than {noise:.2f} with {rule.confidence * 100:.4g} % confidence"
-    return Verdict(outcome, f"{reason}.", rule.threshold, week.authors, week.posts, now, before, week.low, week.high)
+    return moved(week, rule, sign, before, now, noise, f"corrected mean of {_span(past)}", shown(week))
 
 
 def overtaken(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None) -> Verdict:
     """Whether the last week's difference (`difference`) is above the line, and not by chance, which that of the weeks before was not."""
-    week = _judged(history[-1], rule)
-    if isinstance(week, Verdict):
-        return week
-    past = _before(history, rule, began, week)
-    if len(past) < ENOUGH_WEEKS:
-        return _too_few_weeks(week, rule, len(past))
+    compared = _compared(history, rule, began)
+    if isinstance(compared, Verdict):
+        return compared
+    week, past = compared
     now, usual = week.mean or 0.0, fmean(each.mean or 0.0 for each in past)
     least = now - t_quantile(rule.confidence, _degrees(week)) * _error(week)
     breach = least > rule.threshold and usual <= rule.threshold
@@ -152,8 +133,17 @@ def _before(history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | N
     return [each for each in weeks if each.method == week.method and each.authors >= rule.min_authors]
 
 
-def _too_few_weeks(week: CorrectedWeek, rule: config.Rule, weeks: int) -> Verdict:
-    why = f"{weeks} weeks before it have a figure that was corrected in the same way, of which the rule needs {ENOUGH_WEEKS}"
+def _compared(
+    history: Sequence[DailyTrend], rule: config.Rule, began: dt.date | None
+) -> tuple[CorrectedWeek, list[CorrectedWeek]] | Verdict:
+    """The last week and those that it is compared with; the verdict of no data where there are too few."""
+    week = _judged(history[-1], rule)
+    if isinstance(week, Verdict):
+        return week
+    past = _before(history, rule, began, week)
+    if len(past) >= ENOUGH_WEEKS:
+        return week, past
+    why = f"{len(past)} weeks before it have a figure that was corrected in the same way, of which the rule needs {ENOUGH_WEEKS}"
     return no_data(week, rule, why)
 
 
