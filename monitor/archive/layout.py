@@ -12,6 +12,7 @@ written under another name and moved, or, in an object store, is there once it i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -46,7 +47,7 @@ def _fields(of: pa.DataType, *names: str) -> list[pa.Field]:
     return [pa.field(name, of) for name in names]
 
 
-_POST = [
+WRITTEN = [
     *_fields(pa.string(), "source", "native_id", "url", "thread_id", "parent_id"),
     *_fields(TIME, "posted_at", "edited_at"),
     *_fields(pa.string(), "date_origin", "kind", "language", "author_key", "text_hash", "title", "text"),
@@ -62,11 +63,17 @@ _READ = [
 ]
 """What a post says of one team. `mentions` are offsets into the text. Figures are null where the model could not take it."""
 
-POSTS = pa.schema([*_POST, *_READ, ("origin_source", pa.string()), ("origin_id", pa.string()), ("repost", pa.bool_())])
+POSTS = pa.schema([*WRITTEN, *_READ, ("origin_source", pa.string()), ("origin_id", pa.string()), ("repost", pa.bool_())])
 """A day's posts that name a team: one row per (post, team), by posted_at, source, native_id and team. `origin_*` is whose words most
 of it is, `repost` that most was first said by other people (monitor/echo.py)."""
 
-EVIDENCE = pa.schema([*_POST, *_READ])
+NAMED = pa.schema([*WRITTEN, pa.field("named", pa.list_(pa.struct([("team", pa.string()), ("start", pa.int32()), ("end", pa.int32())])))])
+"""Between the filter and the model: posts with their words, and the teams that they name."""
+
+PARTS = pa.schema([*WRITTEN, pa.field("sketch", pa.binary()), pa.field("read", pa.list_(pa.struct(_READ)))])
+"""Behind the model: posts with their words, their sketch (monitor/echo.py) and what they say of each team."""
+
+EVIDENCE = pa.schema([*WRITTEN, *_READ])
 """The posts of a day that show its figures, with their words: all rows of a post for every team that it names."""
 
 FIGURES = pa.schema(
@@ -115,11 +122,13 @@ class Root:
     def path(self, *parts: str) -> str:
         return "/".join((self._found[1], *parts))
 
-    def write_table(self, path: str, table: pa.Table) -> None:
-        """Rows as Parquet, the same bytes for the same rows."""
+    def write_table(self, path: str, table: pa.Table) -> str:
+        """Rows as Parquet, the same bytes for the same rows; returns their SHA-256 in hexadecimal digits."""
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP)
-        self.write(path, buffer.getvalue())
+        content = buffer.getvalue()
+        self.write(path, content)
+        return hashlib.sha256(content).hexdigest()
 
     def write_json(self, path: str, content: object) -> None:
         self.write(path, json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1).encode())
@@ -158,6 +167,9 @@ class Root:
         found = self._found[0].get_file_info(fs.FileSelector(folder, allow_not_found=True))
         return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
+    def exists(self, path: str) -> bool:
+        return bool(self._found[0].get_file_info(path).type == fs.FileType.File)
+
     def remove(self, path: str) -> None:
         """Take away a file or a folder; nothing when it is not there."""
         files = self._found[0]
@@ -188,7 +200,7 @@ class Root:
         """The finished days of a run, as ISO text, in order."""
         folders = self.folders(self.path(name, "runs", run, "days"))
         days = [folder.removeprefix("day=") for folder in folders]
-        return [day for day in days if self._found[0].get_file_info(self.day(name, run, day, "manifest.json")).type == fs.FileType.File]
+        return [day for day in days if self.exists(self.day(name, run, day, "manifest.json"))]
 
 
 def reached(where: str) -> tuple[fs.FileSystem, str]:

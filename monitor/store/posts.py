@@ -198,6 +198,10 @@ class Posts(Connection):
         self._note_leftovers(connection)
         return 1
 
+    def gone_ids(self, source: str) -> list[str]:
+        """The ids, as they are stored, of a source's posts whose words are gone: deleted, forgotten or retired."""
+        return [row[0] for row in self.rows("SELECT native_id FROM posts WHERE +source = ? AND deleted_at IS NOT NULL", (source,))]
+
     @staticmethod
     def _note_leftovers(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('leftovers', ?)", (to_text(clock.now()),))
