@@ -4,7 +4,7 @@
     NAME/scores/MODEL/SPLIT/CHUNK.parquet    SCORES: what the model said, by digest of the words it read; never scored again
     NAME/runs/RUN/found/, scored/, sorted/   work, with posts' words; gone when the run is done
     NAME/runs/RUN/days/day=YYYY-MM-DD/   POSTS as posts.parquet, FIGURES as figures.parquet, EVIDENCE as evidence.parquet, and, when these
-                                         are whole, manifest.json
+                                         are whole, manifest.json: their digest, posts, posts by source, scores by team
 
 An archive lies in a folder or at any address that Arrow or fsspec reaches (`s3://bucket/folder?endpoint_override=...`). A file is
 written under another name and moved, or, in an object store, is there once it is closed. Times are UTC, to the second.

@@ -285,6 +285,10 @@ def _write_day(job: Job, day: str, posts: Sequence[Mapping[str, Any]], figures: 
     }
     folder = (job.name, job.run, day)
     digests = [job.root.write_table(job.root.day(*folder, f"{name}.parquet"), table) for name, table in tables.items()]
-    scored = Counter(row["team"] for row in rows if row["value"] is not None)
-    manifest = {"digest": hashlib.sha256("".join(digests).encode()).hexdigest(), "posts": len(posts), "teams": dict(sorted(scored.items()))}
+    manifest = {
+        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "posts": len(posts),
+        "sources": Counter(post["source"] for post in posts),
+        "teams": Counter(row["team"] for row in rows if row["value"] is not None),
+    }
     job.root.write_json(job.root.day(*folder, "manifest.json"), manifest)
