@@ -41,7 +41,6 @@ SCORES = pa.schema(
 """One row per passage that the model read; no figures where it could not take it."""
 
 
-
 def _several(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.ListType:
     """A list of such structures, as Parquet names its parts."""
     return pa.list_(pa.field("element", pa.struct(fields)))
