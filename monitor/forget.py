@@ -147,13 +147,13 @@ def forget_posts(
 
 
 def forget_source(
-    store: Store, config: Config, source: str, *, progress: Callable[[int, int], None] | None = None
+    store: Store, config: Config, source: str, *, day: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Proof:  # fmt: skip
-    """Forget a source whole. Nobody else may run `trend`, or crawl it, meanwhile."""
+    """Forget a source whole, as of today or of a UTC `day` (ISO text). Nobody else may run `trend`, or crawl it, meanwhile."""
     posts = check_source(store, config, source)
     needles, short = _needles(store, posts)
     loose = store.unbound(posts)
-    rows = store.forget_source(source)
+    rows = store.forget_source(source, day)
     return _proved(store, config, posts, rows, loose, needles, short, what=f"source {source}", tombstones=0, progress=progress)
 
 

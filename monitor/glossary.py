@@ -41,7 +41,7 @@ DESCRIPTIONS: dict[str, str] = {
     "forgotten": "Whose posts, and which threads' titles, are not stored again; and which sources were forgotten whole.",
     "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
     "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired), "
-    "`corrected_by` (a hash of what all corrected figures rest on), "
+    "`merged` (the number of the last post that `merge` brought), `corrected_by` (a hash of what all corrected figures rest on), "
     "`heartbeat` (the end of the last run of `alert` that notify.heartbeat was told of).",
     "v_daily": "Per UTC day, team, source (`*`: all together) and model: counts, shares of voices, the mean with its 95 % interval "
     "low..high, and `coverage`: how far the sources crawled at that time were read. NULL figures: too few people.",

@@ -39,6 +39,7 @@ def forget(ctx: click.Context, url: str | None, author_of: str | None, source: s
     with running(ctx, "forget") as (config, store), contextlib.ExitStack() as locks, progress_bar("forget") as progress:
         # A `trend` that began before would store figures of what is gone.
         locks.enter_context(lock(config.database, "trend"))
+        locks.enter_context(lock(config.database, "merge"))  # one that began before would bring it back
         if source is not None:
             locks.enter_context(lock(config.database, f"collect.{source}"))
             _ask(yes, form, f"{len(forgetting.check_source(store, config, source))} posts of {source}")

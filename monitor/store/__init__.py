@@ -12,6 +12,7 @@ from monitor.store.connection import SCHEMA, TIMEOUT
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.known import Known
+from monitor.store.merging import Links, Merging
 from monitor.store.outbox import DigestOf, Due
 from monitor.store.periods import Periods
 from monitor.store.posts import PURGE_AFTER, Counts
@@ -30,14 +31,14 @@ from monitor.store.watched import PageOfAlerts, Watched
 from monitor.store.weeks import Weeks
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame", "Links",
     "PageOfAlerts", "Place", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit", "Wanted",
 ]  # fmt: skip
 
 
 class Store(
-    Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Published,
-    Watched, Queries,
+    Runs, Merging, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods,
+    Published, Watched, Queries,
 ):  # fmt: skip
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 

@@ -47,11 +47,10 @@ class Forgetting(Posts):
         return self.rows("SELECT * FROM forgotten ORDER BY forgotten_on, source, kind, mark")
 
     @staticmethod
-    def _note(connection: sqlite3.Connection, source: str, kind: str, value: str) -> None:
-        day = clock.now().date().isoformat()
+    def _note(connection: sqlite3.Connection, source: str, kind: str, value: str, day: str | None = None) -> None:
         connection.execute(
             "INSERT INTO forgotten VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET forgotten_on = excluded.forgotten_on",
-            (source, kind, value, day),
+            (source, kind, value, day or clock.now().date().isoformat()),
         )
 
     # ---- posts ---------------------------------------------------------------------------------------------------
@@ -210,11 +209,11 @@ class Forgetting(Posts):
 
     # ---- sources -------------------------------------------------------------------------------------------------
 
-    def forget_source(self, source: str) -> Counter[str]:
+    def forget_source(self, source: str, day: str | None = None) -> Counter[str]:
         """Forget all posts of a source, its crawls, its cursor and what it covered; returns how many rows went, by table.
 
-        No tombstones stay, only the note that it was forgotten, and the marks of authors who are to stay out of it. A run
-        that is interrupted is gone on with by the next. Alerts keep their figures, and lose their evidence.
+        No tombstones stay, only the note that it was forgotten (today, or on the UTC `day`, ISO text), and the marks of authors who are to
+        stay out of it. A run that is interrupted is gone on with by the next. Alerts keep their figures, and lose their evidence.
         """
         counts: Counter[str] = Counter()
         while True:
@@ -236,7 +235,7 @@ class Forgetting(Posts):
                         counts[table] += connection.execute(f"DELETE FROM {table} WHERE source = ?", (source,)).rowcount
                 connection.execute("DELETE FROM meta WHERE key = ?", (f"retired:{source}",))
                 connection.execute("DELETE FROM forgotten WHERE kind = 'title' AND source = ?", (source,))
-                self._note(connection, source, "source", source)
+                self._note(connection, source, "source", source, day)
                 return +counts
 
     # ---- retention -----------------------------------------------------------------------------------------------

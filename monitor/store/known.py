@@ -17,11 +17,12 @@ class Known(Connection):
 
         Of posts that their source's first crawl found written already, that were imported or are retired, nothing is known, and they
         are none. `fetched_at` moves when a post changes, but ids are given in the order of arrival: what was fetched after
-        a post bounds when it came, so an edit hides none of its time.
+        a post bounds when it came, so an edit hides none of its time. Up to the last post that a merge brought ids tell nothing.
         """
         rows = self.rows(
             """SELECT id, posted_at, known FROM (
-                   SELECT p.id, p.posted_at, min(p.fetched_at) OVER (ORDER BY p.id DESC ROWS UNBOUNDED PRECEDING) AS known,
+                   SELECT p.id, p.posted_at, CASE WHEN p.id <= CAST(coalesce((SELECT value FROM meta WHERE key = 'merged'), 0) AS INTEGER)
+                           THEN p.fetched_at ELSE min(p.fetched_at) OVER (ORDER BY p.id DESC ROWS UNBOUNDED PRECEDING) END AS known,
                        p.posted_at >= c.began AND p.kind <> 'import' AND NOT p.retired AS awaited
                    FROM posts p LEFT JOIN (SELECT source, min(started_at) AS began FROM crawls GROUP BY source) c ON c.source = p.source)
                WHERE awaited AND substr(known, 1, 10) > substr(posted_at, 1, 10)"""
