@@ -50,7 +50,7 @@ FORMATS: Mapping[str, Format] = {
 _PACKED = (".gz", ".bz2", ".zst")
 _BUFFER = 1024 * 1024
 _WINDOW = 2**31  # of zstd's --long=31, by which the dumps of forums are packed
-_SAMPLE = 20  # lines by which the shape of a file is told
+_SAMPLE = 100  # lines by which the shape of a file is told
 _DAMAGED = (EOFError, OSError, zstandard.ZstdError, zlib.error)
 _LOOKING = 8  # files at once
 _BATCH = 2_000
@@ -210,7 +210,9 @@ def _look(where: str, shape: str | None) -> _Looked | str:
         return f"{named(where)} is left out: no row can be read in its first {_SAMPLE} lines"
     found = shape or detect(names)
     if found is None:
-        return f"{named(where)} is left out: nothing in its columns is a text; name it by --shape mapping --field text=COLUMN"
+        return f"{named(where)} is left out: no column's name says that it holds words; tell by --shape mapping --field text=COLUMN"
+    if found != "mapping" and not SHAPES[found].fits(names):
+        return f"{named(where)} is left out: its columns are not those of the shape {found}"
     return _Looked(format_, found, stamp, tuple(pieces))
 
 
@@ -391,6 +393,6 @@ def _opened(files: fs.FileSystem, path: str, start: int = 0) -> Iterator[BinaryI
         native = files.open_input_file(path)
         native.seek(start - 1)
     else:
-        native = files.open_input_stream(path)
+        native = files.open_input_stream(path, compression=None)
     with native:
         yield _UNPACK[_packed(path)](cast(BinaryIO, io.BufferedReader(_Source(native, path), _BUFFER)))

@@ -1,0 +1,277 @@
+"""Archives are found, cut and read whatever they are packed in; what is broken costs itself alone; rows become what a crawl would make."""
+
+from __future__ import annotations
+
+import bz2
+import datetime as dt
+import functools
+import gzip
+import http.server
+import itertools
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pa = pytest.importorskip("pyarrow")
+zstandard = pytest.importorskip("zstandard")
+pytest.importorskip("fsspec")
+
+import pyarrow.parquet as pq  # noqa: E402
+
+from monitor.archive import inputs, shapes  # noqa: E402
+from monitor.archive.inputs import plan, rows  # noqa: E402
+from monitor.archive.job import Split  # noqa: E402
+from monitor.errors import InputError  # noqa: E402
+from monitor.pages import Rejected  # noqa: E402
+from monitor.privacy import author_key  # noqa: E402
+from monitor.records import Post  # noqa: E402
+
+NOW = dt.datetime(2025, 1, 31, 12, 0, tzinfo=dt.UTC)
+KEY = b"k" * 32
+
+STORY: dict[str, Any] = {
+    "id": 1, "type": "story", "by": "ada", "time": 1_700_000_000, "title": "Ask HN: Who &amp; what?", "text": "<p>Tell.", "parent": None,
+    "url": None, "deleted": None, "dead": None,
+}  # fmt: skip
+COMMENT = STORY | {"id": 2, "type": "comment", "by": "bob", "title": None, "text": "It&#x27;s <i>so</i>", "parent": 1}
+
+
+def hide(name: str, *_: object) -> str:
+    return author_key(KEY, "x", name)
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [COMMENT | {"id": n, "text": f"post {n}"} for n in range(1, count + 1)]
+
+
+def as_lines(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def ids(splits: list[Split]) -> list[object]:
+    """The ids of all rows, and of what is rejected its place."""
+    return [("rejected", item.line) if isinstance(item, Rejected) else item[1]["id"] for split in splits for item in rows(split)]
+
+
+def read_all(*given: str | Path, source: str | None = None, shape: str | None = None) -> list[object]:
+    splits, left_out = plan([str(one) for one in given], source=source, shape=shape)
+    assert left_out == []
+    assert [split.order for split in splits] == list(range(len(splits))) and len({split.id for split in splits}) == len(splits)
+    return ids(splits)
+
+
+def made(shape: str, row: Mapping[str, object], source: str = "site", **mapping: str) -> Post | str | None:
+    return shapes.post(shape, row, source, mapping=mapping, hide=hide, now=NOW, kind="import")
+
+
+def one(shape: str, row: Mapping[str, object], source: str = "site", **mapping: str) -> Post:
+    post = made(shape, row, source, **mapping)
+    assert isinstance(post, Post), post
+    return post
+
+
+# ---- files ------------------------------------------------------------------------------------------------------------
+
+
+PACKED = {"": bytes, ".gz": gzip.compress, ".bz2": functools.partial(bz2.compress, compresslevel=1), ".zst": zstandard.compress}
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_lines_are_read_however_they_are_packed(tmp_path: Path, ending: str) -> None:
+    """JSON lines are read plain and packed, a broken one is named by its number, and Hacker News' own columns tell what they are."""
+    path = tmp_path / f"a.jsonl{ending}"
+    path.write_bytes(PACKED[ending](as_lines(numbered(2)) + b"{broken\n" + as_lines([COMMENT | {"id": 4}])))
+    (split,), left_out = plan([str(path)], source=None, shape=None)
+    assert (split.source, split.shape, split.format, left_out) == ("hackernews", "hackernews", "jsonl", [])
+    assert ids([split]) == [1, 2, ("rejected", 3), 4] and inputs.place(split) == "line"
+
+
+def test_a_dump_with_a_long_window_and_several_frames(tmp_path: Path) -> None:
+    """Dumps of forums are packed by `zstd --long=31`, and may be several files put one behind another."""
+    long = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=True))
+    stream = long.compressobj()  # of a size that is not told, so that the window is not made smaller
+    first = stream.compress(as_lines(numbered(3))) + stream.flush()
+    assert zstandard.get_frame_parameters(first).window_size == 2**31
+    (tmp_path / "a.ndjson.zst").write_bytes(first + zstandard.compress(as_lines([COMMENT | {"id": 4}])))
+    assert read_all(tmp_path / "a.ndjson.zst") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
+def test_a_file_that_is_cut_off_or_damaged_costs_its_rest(tmp_path: Path, ending: str) -> None:
+    """All lines before the place where a packed file ends too early are read, the place is named, and other files are read whole."""
+    rows = [COMMENT | {"id": n, "text": author_key(KEY, "noise", str(n)) * 4} for n in range(1, 3001)]
+    whole = PACKED[ending](as_lines(rows))
+    (tmp_path / f"a.jsonl{ending}").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b.jsonl").write_bytes(as_lines([COMMENT | {"id": "last"}]))
+    found = read_all(tmp_path)
+    good = [each for each in found if isinstance(each, int)]
+    assert good == list(range(1, len(good) + 1)) and 1 < len(good) < 3000
+    assert found[len(good) :] == [("rejected", len(good) + 1), "last"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_cut_anywhere_each_line_is_read_once(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Wherever a file is cut into byte ranges, its lines come once each and in order, by the byte at which they begin."""
+    path = tmp_path_factory.mktemp("cut") / "a.jsonl"
+    words = data.draw(st.lists(st.text(max_size=30), min_size=1, max_size=12))
+    rows_ = [{"id": n, "text": f"x{word}"} for n, word in enumerate(words)]
+    content = as_lines(rows_)[: data.draw(st.sampled_from([None, -1]))]
+    path.write_bytes(content)
+    (whole,), _ = plan([str(path)], source="a", shape=None)
+    size = len(content)
+    places = [0, *sorted(data.draw(st.lists(st.integers(1, size - 1), max_size=4, unique=True))), size]
+    splits = [
+        Split(whole.where, "a", "jsonl", "mapping", start, stop, stop - start, whole.stamp, n)
+        for n, (start, stop) in enumerate(itertools.pairwise(places))
+    ]
+    found = [item for split in splits for item in rows(split) if not isinstance(item, Rejected)]
+    assert [row for _, row in found] == rows_
+    assert [json.loads(content[at:].split(b"\n")[0]) for at, _ in found] == rows_
+
+
+def test_large_lines_are_cut_and_a_broken_one_is_told_by_its_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large plain file becomes several splits, which count bytes; a packed one stays whole."""
+    monkeypatch.setattr(inputs, "PIECE", 1000)
+    content = as_lines(numbered(20)) + b"{broken\n"
+    (tmp_path / "a.jsonl").write_bytes(content)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(content))
+    splits, _ = plan([str(tmp_path)], source=None, shape=None)
+    assert len(splits) == 5 and sum(split.size for split in splits[:-1]) == len(content) > 3000
+    assert ids(splits[:-1]) == [*range(1, 21), ("rejected", len(content) - len(b"{broken\n"))] and inputs.place(splits[0]) == "byte"
+
+
+def test_tables_are_cut_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row groups of Parquet are taken together up to a size; a row is told by its number; columns that nobody asks for are not read."""
+    monkeypatch.setattr(inputs, "PIECE", 2500)
+    pq.write_table(pa.Table.from_pylist(numbered(100)), tmp_path / "a.parquet", row_group_size=10)
+    splits, _ = plan([str(tmp_path / "a.parquet")], source=None, shape=None)
+    assert 1 < len(splits) < 10 and splits[-1].stop == 10 and inputs.place(splits[0]) == "row"
+    found = [item for split in splits for item in rows(split) if not isinstance(item, Rejected)]
+    assert [number for number, _ in found] == [row["id"] for _, row in found] == list(range(1, 101))
+    assert dict(found[41][1]) == {name: value for name, value in numbered(42)[41].items() if name != "url"}
+
+
+def test_a_damaged_row_group_costs_itself(tmp_path: Path) -> None:
+    """Bytes that are wrong within one row group of Parquet leave the other groups readable, and their rows their numbers."""
+    path = tmp_path / "a.parquet"
+    table = pa.Table.from_pylist([row | {"text": author_key(KEY, "noise", str(row["id"]))} for row in numbered(300)])
+    pq.write_table(table, path, row_group_size=100, compression="zstd", use_dictionary=False)
+    column = next(c for n in range(table.num_columns) if (c := pq.read_metadata(path).row_group(1).column(n)).path_in_schema == "text")
+    content = bytearray(path.read_bytes())
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    content[middle : middle + 200] = b"\0" * 200
+    path.write_bytes(content)
+    assert read_all(path) == [*range(1, 101), ("rejected", 101), *range(201, 301)]
+
+
+def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Unknown endings, broken tables, lists and files without words are told in a sentence each; hidden files in none."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "good.jsonl").write_bytes(as_lines(numbered(1)))
+    pq.write_table(pa.table({"id": [1], "number": [2]}), tmp_path / "wordless.parquet")
+    contents = {"readme.md": b"x", "notes": b"x", "broken.parquet": b"PAR1 no", "list.json": b"[\n{}\n]", "empty.csv": b"", "_SUCCESS": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    splits, left_out = plan([str(tmp_path)], source="forum", shape=None)
+    assert ids(splits) == [1]
+    told = "\n".join(left_out)
+    assert len(left_out) == 5 and "(1 without one, 1 .md)" in told and "_SUCCESS" not in told
+    for name, what in {"broken.parquet": "no Parquet", "list.json": "jq", "empty.csv": "no row", "wordless.parquet": "--field"}.items():
+        assert any(name in sentence and what in sentence for sentence in left_out), name
+    with pytest.raises(InputError, match=r"no table to read.*its columns are not those of the shape reddit"):
+        plan([str(tmp_path / "deep")], source=None, shape="reddit")
+    with pytest.raises(InputError, match="no file lies there"):
+        plan([str(tmp_path / "*.tsv")], source="forum", shape=None)
+    with pytest.raises(InputError, match="takes hackernews"):
+        plan([str(tmp_path)], source="forum", shape="usenet")
+
+
+def test_names_of_sources(tmp_path: Path) -> None:
+    """NAME= beats --source, which beats a shape's own name; what has none asks for one, and a name must be usable."""
+    plain, known, odd = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "day=1.jsonl"
+    plain.write_bytes(b'{"text": "x"}\n')
+    odd.write_bytes(b'{"text": "x"}\n')
+    known.write_bytes(as_lines(numbered(1)))
+
+    def sources(*given: str, source: str | None = None) -> list[str]:
+        return [split.source for split in plan(given, source=source, shape=None)[0]]
+
+    assert sources(f"mine={plain}", str(known), str(odd), source="rest") == ["mine", "rest", "rest"]
+    assert sources(str(known)) == ["hackernews"] and sources(f"hn={known}") == ["hn"]
+    with pytest.raises(InputError, match="write NAME="):
+        sources(str(plain))
+    with pytest.raises(InputError, match="cannot name a source"):
+        sources(f"My Forum={plain}")
+
+
+def test_patterns_and_order(tmp_path: Path) -> None:
+    """Inputs come in the order given, files within one by name, and a file that two of them name once."""
+    for name in ("2.jsonl", "1.jsonl", "deep/3.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(as_lines([COMMENT | {"id": name}]))
+    assert read_all(tmp_path) == ["1.jsonl", "2.jsonl", "deep/3.jsonl"]
+    assert read_all(tmp_path / "*.jsonl") == ["1.jsonl", "2.jsonl"]
+    assert read_all(tmp_path / "**" / "3*") == ["deep/3.jsonl"]
+    assert read_all(tmp_path / "2.jsonl", tmp_path) == ["2.jsonl", "1.jsonl", "deep/3.jsonl"]
+
+
+def test_a_file_that_changed_since_is_not_taken_for_the_one_that_was_planned(tmp_path: Path) -> None:
+    """A split is of one version of its file: another one, or none, ends in a sentence and not in other rows."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(as_lines(numbered(1)))
+    (split,), _ = plan([str(path)], source=None, shape=None)
+    path.write_bytes(as_lines(numbered(2)))
+    with pytest.raises(InputError, match="has changed"):
+        list(rows(split))
+    assert plan([str(path)], source=None, shape=None)[0][0].id != split.id
+    path.unlink()
+    with pytest.raises(InputError, match="cannot be read any more"):
+        list(rows(split))
+
+
+def test_csv(tmp_path: Path) -> None:
+    """CSV and TSV of any shape are read by their header, a row with too many fields alone is left out, packed or not."""
+    (tmp_path / "a.csv").write_text("id,topic_id,post_number,cooked\n1,1,1,a\n2,1,2,b,c\n3,1,3,c\n", "utf-8")
+    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(b'id\ttopic_id\tpost_number\traw\n4\t1\t4\t"two\nlines"\n'))
+    assert read_all(tmp_path, source="forum") == ["1", ("rejected", 3), "3", "4"]
+
+
+# ---- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the test's folder: it lists folders, and gives no parts of files."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_over_http(tmp_path: Path, web: str) -> None:
+    """A file and a listing are read over HTTP, packed or not, large ones too; a key in an address is in no message."""
+    (tmp_path / "in").mkdir()
+    many = [COMMENT | {"id": n, "text": "x" * 3000} for n in range(1, 2501)]  # more than one block of a client's
+    (tmp_path / "in" / "a.jsonl").write_bytes(as_lines(many))
+    (tmp_path / "in" / "b.jsonl.gz").write_bytes(gzip.compress(as_lines([COMMENT | {"id": "b"}])))
+    pq.write_table(pa.Table.from_pylist(numbered(2)), tmp_path / "in" / "c.parquet")
+    assert read_all(f"{web}/in") == [*range(1, 2501), "b", 1, 2]
+    assert read_all(f"hn={web}/in/b.jsonl.gz?token=secret") == ["b"]
+    assert read_all(f"{web}/in/*.gz") == ["b"]
+    with pytest.raises(InputError, match=r"nothere\.jsonl cannot be read") as caught:
+        plan([f"{web}/nothere.jsonl?token=secret"], source="x", shape=None)
+    assert "secret" not in str(caught.value)
+
+
+# ---- shapes -----------------------------------------------------------------------------------------------------------
