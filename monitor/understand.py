@@ -67,7 +67,7 @@ def understand(
     batch = batch or int(getattr(scorer, "batch", BATCH))
     while posts := store.unread(batch):
         found = {post.id: finder.find(post.text, post.title or "") for post in posts}
-        items = {post.id: _items(scorer, post.text, found[post.id]) for post in posts}
+        items = {post.id: items_of(scorer, post.text, found[post.id]) for post in posts}
         wanted = {digest: item for of_post in items.values() for digest, item in of_post.values()}
         known = store.known_scores(scorer.name, list(wanted))
         fresh, pause = _scores(scorer, {digest: item for digest, item in wanted.items() if digest not in known})
@@ -98,7 +98,7 @@ def understand(
     return done
 
 
-def _items(scorer: Scorer, text: str, mentions: Sequence[Mention]) -> dict[str, tuple[str, Item]]:
+def items_of(scorer: Scorer, text: str, mentions: Sequence[Mention]) -> dict[str, tuple[str, Item]]:
     """What the model reads of a text for each team in it, with a digest of exactly those words."""
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for mention in mentions:

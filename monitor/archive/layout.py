@@ -4,7 +4,7 @@
     NAME/scores/MODEL/SPLIT/CHUNK.parquet    SCORES: what the model said, by digest of the words it read; never scored again
     NAME/runs/RUN/found/, scored/, sorted/   work, with posts' words; gone when the run is done
     NAME/runs/RUN/days/day=YYYY-MM-DD/   POSTS as posts.parquet, FIGURES as figures.parquet, EVIDENCE as evidence.parquet, and, when these
-                                         are whole, manifest.json
+                                         are whole, manifest.json: their digest, posts, posts by source, scores by team
 
 An archive lies in a folder or at any address that Arrow or fsspec reaches (`s3://bucket/folder?endpoint_override=...`). A file is
 written under another name and moved, or, in an object store, is there once it is closed. Times are UTC, to the second.
@@ -12,6 +12,7 @@ written under another name and moved, or, in an object store, is there once it i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -28,7 +29,7 @@ from pyarrow import fs
 from monitor.errors import InputError
 from monitor.records import text_hash
 
-TIME = pa.timestamp("s", tz="UTC")
+TIME = pa.timestamp("ms", tz="UTC")
 
 SCORES = pa.schema(
     [
@@ -39,14 +40,20 @@ SCORES = pa.schema(
 )
 """One row per passage that the model read; no figures where it could not take it."""
 
-_SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))
+
+def _several(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.ListType:
+    """A list of such structures, as Parquet names its parts."""
+    return pa.list_(pa.field("element", pa.struct(fields)))
+
+
+_SPANS = _several(("start", pa.int32()), ("end", pa.int32()))
 
 
 def _fields(of: pa.DataType, *names: str) -> list[pa.Field]:
     return [pa.field(name, of) for name in names]
 
 
-_POST = [
+WRITTEN = [
     *_fields(pa.string(), "source", "native_id", "url", "thread_id", "parent_id"),
     *_fields(TIME, "posted_at", "edited_at"),
     *_fields(pa.string(), "date_origin", "kind", "language", "author_key", "text_hash", "title", "text"),
@@ -62,11 +69,17 @@ _READ = [
 ]
 """What a post says of one team. `mentions` are offsets into the text. Figures are null where the model could not take it."""
 
-POSTS = pa.schema([*_POST, *_READ, ("origin_source", pa.string()), ("origin_id", pa.string()), ("repost", pa.bool_())])
+POSTS = pa.schema([*WRITTEN, *_READ, ("origin_source", pa.string()), ("origin_id", pa.string()), ("repost", pa.bool_())])
 """A day's posts that name a team: one row per (post, team), by posted_at, source, native_id and team. `origin_*` is whose words most
 of it is, `repost` that most was first said by other people (monitor/echo.py)."""
 
-EVIDENCE = pa.schema([*_POST, *_READ])
+NAMED = pa.schema([*WRITTEN, pa.field("named", _several(("team", pa.string()), ("start", pa.int32()), ("end", pa.int32())))])
+"""Between the filter and the model: posts with their words, and the teams that they name."""
+
+PARTS = pa.schema([*WRITTEN, pa.field("sketch", pa.binary()), pa.field("read", _several(*_READ))])
+"""Behind the model: posts with their words, their sketch (monitor/echo.py) and what they say of each team."""
+
+EVIDENCE = pa.schema([*WRITTEN, *_READ])
 """The posts of a day that show its figures, with their words: all rows of a post for every team that it names."""
 
 FIGURES = pa.schema(
@@ -115,11 +128,13 @@ class Root:
     def path(self, *parts: str) -> str:
         return "/".join((self._found[1], *parts))
 
-    def write_table(self, path: str, table: pa.Table) -> None:
-        """Rows as Parquet, the same bytes for the same rows."""
+    def write_table(self, path: str, table: pa.Table) -> str:
+        """Rows as Parquet, the same bytes for the same rows; returns their SHA-256 in hexadecimal digits."""
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP)
-        self.write(path, buffer.getvalue())
+        content = buffer.getvalue()
+        self.write(path, content)
+        return hashlib.sha256(content).hexdigest()
 
     def write_json(self, path: str, content: object) -> None:
         self.write(path, json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1).encode())
@@ -158,6 +173,9 @@ class Root:
         found = self._found[0].get_file_info(fs.FileSelector(folder, allow_not_found=True))
         return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
+    def exists(self, path: str) -> bool:
+        return bool(self._found[0].get_file_info(path).type == fs.FileType.File)
+
     def remove(self, path: str) -> None:
         """Take away a file or a folder; nothing when it is not there."""
         files = self._found[0]
@@ -188,7 +206,7 @@ class Root:
         """The finished days of a run, as ISO text, in order."""
         folders = self.folders(self.path(name, "runs", run, "days"))
         days = [folder.removeprefix("day=") for folder in folders]
-        return [day for day in days if self._found[0].get_file_info(self.day(name, run, day, "manifest.json")).type == fs.FileType.File]
+        return [day for day in days if self.exists(self.day(name, run, day, "manifest.json"))]
 
 
 def reached(where: str) -> tuple[fs.FileSystem, str]:

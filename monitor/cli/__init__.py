@@ -18,6 +18,7 @@ import click
 
 from monitor import __version__
 from monitor.cli import (
+    archiving,
     beginning,
     digesting,
     forgetting,
@@ -88,7 +89,8 @@ def _stop_with_daemon() -> None:
 
 for _command in (
     steps.demo, beginning.init, beginning.add, steps.check, steps.doctor,
-    steps.run, steps.once, steps.collect, steps.import_, steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
+    steps.run, steps.once, steps.collect, steps.import_, archiving.backfill,
+    steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
     reading.show, reading.explain, digesting.digest, reading.posts, reading.query, sources.sources, serving.web,
     reporting.report, leaving.publish, leaving.export,
     silencing.silence,

@@ -98,8 +98,10 @@ TEAMS, SOURCES, RULES = completing("teams", "id"), completing("sources", "name")
 
 
 @contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(what: str) -> Iterator[Callable[..., None] | None]:
     """A bar on a terminal, nothing elsewhere. What it yields is called with (done, total); a total of 0 is one that nobody knows.
+
+    A third word stands in place of `what` from then on.
 
     It appears with the first word on the progress: until then a person may be asked.
     """
@@ -114,8 +116,8 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
     task = bar.add_task(what, total=None)
 
-    def update(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total or None)
+    def update(done: int, total: int, now: str = what) -> None:
+        bar.update(task, completed=done, total=total or None, description=now)
         bar.start()
 
     try:
