@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import bz2
 import datetime as dt
-import functools
 import gzip
 import http.server
 import itertools
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,9 +30,13 @@ from monitor.archive import inputs, shapes  # noqa: E402
 from monitor.archive.inputs import plan, rows  # noqa: E402
 from monitor.archive.job import Split  # noqa: E402
 from monitor.errors import InputError  # noqa: E402
+from monitor.importing import read  # noqa: E402
 from monitor.pages import Rejected  # noqa: E402
 from monitor.privacy import author_key  # noqa: E402
-from monitor.records import Post  # noqa: E402
+from monitor.records import ALL, Post  # noqa: E402
+from spiders.discourse import Discourse  # noqa: E402
+from spiders.hackernews import HackerNews  # noqa: E402
+from spiders.reddit import Reddit  # noqa: E402
 
 NOW = dt.datetime(2025, 1, 31, 12, 0, tzinfo=dt.UTC)
 KEY = b"k" * 32
@@ -79,7 +85,7 @@ def one(shape: str, row: Mapping[str, object], source: str = "site", **mapping: 
 # ---- files ------------------------------------------------------------------------------------------------------------
 
 
-PACKED = {"": bytes, ".gz": gzip.compress, ".bz2": functools.partial(bz2.compress, compresslevel=1), ".zst": zstandard.compress}
+PACKED = {"": bytes, ".gz": gzip.compress, ".bz2": partial(bz2.compress, compresslevel=1), ".zst": zstandard.compress}
 
 
 @pytest.mark.parametrize("ending", PACKED)
@@ -253,7 +259,7 @@ def web(tmp_path: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -275,3 +281,152 @@ def test_over_http(tmp_path: Path, web: str) -> None:
 
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def crawled(made_by_spider: object, post: Post) -> None:
+    """Assert that a row gave the post that the spider makes of the site's own answer."""
+    assert isinstance(made_by_spider, Post)
+    assert post == replace(made_by_spider, source=post.source, kind=post.kind)
+
+
+def test_hacker_news_as_a_crawl_reads_it() -> None:
+    """Rows of the table export are the posts that a crawl makes of the same items: title first, markup gone, the same ids and times."""
+    spider = reading.make(HackerNews, {})
+    spider.seen = set()
+    as_read = partial(shapes.post, source="s", mapping={}, hide=lambda name, *_: f"key of {name}", now=NOW, kind="import")
+    hit = {"objectID": "1", "title": STORY["title"], "story_text": STORY["text"], "created_at_i": STORY["time"], "author": "ada"}
+    crawled(next(spider.read_hit(hit)), as_read("hackernews", STORY))
+    hit = {"objectID": "2", "comment_text": COMMENT["text"], "story_title": STORY["title"], "created_at_i": STORY["time"], "author": "bob"}
+    row = COMMENT | {"story": 1, "story_title": STORY["title"], "parent": 7}
+    crawled(next(spider.read_hit(hit | {"story_id": 1, "parent_id": 7})), as_read("hackernews", row))
+
+
+def test_hacker_news_in_its_many_tables() -> None:
+    """Tables write times, types and numbers in several ways; a comment whose story is not told belongs to its parent's thread."""
+    told = one("hackernews", COMMENT)
+    assert (told.native_id, told.thread_id, told.parent_id, told.text) == ("2", "1", "1", "It's so")
+    moment = dt.datetime.fromtimestamp(STORY["time"], dt.UTC)
+    for time in (moment, moment.replace(tzinfo=None), str(STORY["time"]), "2023-11-14 22:13:20 UTC", "2023-11-14T22:13:20Z"):
+        assert one("hackernews", COMMENT | {"time": time, "type": 2, "parent": 1.0}) == told
+    assert one("hackernews", COMMENT | {"time": None, "timestamp": moment}) == told
+    assert one("hackernews", COMMENT | {"top_level_parent": 9}).thread_id == "9"
+    for nothing in ({"deleted": True}, {"dead": "true"}, {"deleted": 1}, {"type": "job"}, {"type": "pollopt"}, {"by": None, "text": None}):
+        assert made("hackernews", COMMENT | nothing) is None, nothing
+    assert made("hackernews", COMMENT | {"text": "&gt; quoted"}) == "it has no words of its author's own"
+    assert made("hackernews", COMMENT | {"id": None}) == "it has no id"
+
+
+LINK = {
+    "id": "abc", "author": "ada", "title": "On &amp; off", "selftext": "", "created_utc": 1_700_000_000, "subreddit": "Sub",
+    "edited": False,
+}  # fmt: skip
+ANSWER = {
+    "id": "xyz", "author": "bob", "body": "&gt; old\n\nIt *is* [so](http://a.example) &amp; good", "created_utc": "1700000000",
+    "subreddit": "Sub", "link_id": "t3_abc", "parent_id": "t1_uvw",
+}  # fmt: skip
+
+
+def test_reddit_as_a_crawl_reads_it() -> None:
+    """Rows of a dump, in which Markdown stands with three characters escaped, are what a crawl makes of the same in Reddit's HTML."""
+    spider = reading.make(Reddit, {"client_id": "x", "subreddits": ["Sub"]})
+    spider.site, spider.seen = "https://www.reddit.com", set()
+    as_read = partial(shapes.post, source="s", mapping={}, hide=lambda name, *_: f"key of {name}", now=NOW, kind="import")
+    html = "<blockquote><p>old</p></blockquote>\n<p>It <em>is</em> <a href='http://a.example'>so</a> &amp; good</p>"
+    told = {"name": "t1_xyz", "body_html": html, "permalink": "/r/Sub/comments/abc/_/xyz/", "created_utc": 1_700_000_000.0}
+    crawled(next(spider.read_thing({"data": ANSWER | told})), as_read("reddit", ANSWER))
+    assert as_read("reddit", ANSWER | {"body_html": html.replace("<", "&lt;")}) == as_read("reddit", ANSWER)
+    told = {"name": "t3_abc", "title": "On & off", "permalink": "/r/Sub/comments/abc/"}
+    crawled(next(spider.read_thing({"data": LINK | told})), as_read("reddit", LINK))
+
+
+def test_what_is_no_post_on_reddit() -> None:
+    """What its author deleted or a moderator removed is no post, nor what AutoModerator writes; a deleted author leaves the words."""
+    for nothing in ({"body": "[removed]"}, {"body": " [deleted] "}, {"author": "AutoModerator"}, {"removed_by_category": "moderator"}):
+        assert made("reddit", ANSWER | nothing) is None, nothing
+    assert made("reddit", LINK | {"selftext": "[removed]"}) is None
+    assert one("reddit", ANSWER | {"author": "[deleted]"}).author_key is None
+    assert one("reddit", ANSWER | {"parent_id": 36, "permalink": "/r/Sub/x"}).url == "https://www.reddit.com/r/Sub/x"
+
+
+def test_discourse_as_a_crawl_reads_it() -> None:
+    """Rows of an export are what a crawl makes of the same posts, out of HTML or Markdown; quotes and hidden posts are left out."""
+    spider = reading.make(Discourse, {"url": "https://forum.example"})
+    spider.base = "https://forum.example"
+    row: dict[str, Any] = {
+        "id": 9, "topic_id": 4, "post_number": 1, "username": "ada", "created_at": "2024-05-01T10:00:00.000Z", "topic_title": "Hello",
+        "cooked": '<aside class="quote"><blockquote>old</blockquote></aside><p>It <b>is</b> so</p>', "version": 2,
+        "updated_at": "2024-05-02T10:00:00.000Z", "reply_to_post_number": None, "url": "https://forum.example/t/-/4/1",
+    }  # fmt: skip
+    as_read = partial(shapes.post, source="s", mapping={}, hide=lambda name, *_: f"key of {name}", now=NOW, kind="import")
+    crawled(next(spider.read_post(row)), as_read("discourse", row))
+    answer = row | {"post_number": 3, "reply_to_post_number": 1, "version": 1}
+    crawled(next(spider.read_post(answer | {"topic_slug": ""})), as_read("discourse", answer | {"url": "https://forum.example/t/-/4/3"}))
+    raw = row | {"cooked": None, "raw": '[quote="bob, post:1"]\n[quote]older[/quote]\nold\n[/quote]\n\nIt **is** so'}
+    assert as_read("discourse", raw) == as_read("discourse", row)
+    for nothing in ({"hidden": True}, {"post_type": 3}, {"deleted_at": "2024-05-01"}, {"user_deleted": "true"}):
+        assert as_read("discourse", row | nothing) is None, nothing
+
+
+def test_what_was_exported_comes_in_again(tmp_path: Path) -> None:
+    """Rows of an archive's posts with words, and of `export posts --texts`, are read under the sources that they name, keys as they are."""
+    kept = {
+        "source": "forum", "native_id": "7", "url": "https://f.example/7", "thread_id": "t", "parent_id": None, "title": "T",
+        "text": "T\n\nx", "posted_at": NOW, "date_origin": "fetched", "kind": "press", "language": "en", "author_key": "ab" * 16,
+        "edited_at": None,
+    }  # fmt: skip
+    post = one("export", kept, ALL)
+    assert {name: getattr(post, name) for name in kept} == kept and one("export", kept, "other").source == "other"
+    linked = {
+        "posted_at": "2025-01-02T00:00:00Z",
+        "source": "forum",
+        "kind": "voice",
+        "language": None,
+        "team": "a",
+        "url": "https://f.example/8",
+    }
+    first, second = (one("export", linked | {"excerpt": "x", "team": team}, ALL) for team in "ab")
+    assert first == second and (first.text, first.kind) == ("x", "voice")
+    assert made("export", linked | {"source": None, "excerpt": "x"}, ALL) == "it names no source: give one with NAME="
+    pq.write_table(pa.Table.from_pylist([kept]), tmp_path / "a.parquet")
+    assert [split.source for split in plan([str(tmp_path)], source=None, shape=None)[0]] == [ALL]
+
+
+def test_any_other_table(tmp_path: Path) -> None:
+    """Other rows are read by the names that `import` knows, or by those that a mapping says, which may lie deeper; as `import` does."""
+    row = {"id": 5, "text": "x", "author": "ada", "created_at": "2024-05-01T10:00:00Z"}
+    (tmp_path / "a.jsonl").write_bytes(as_lines([row]))
+    (imported,) = read(tmp_path / "a.jsonl", "site", hide=hide, now=NOW)
+    assert one("mapping", row) == imported
+    odd = {
+        "no": 5.0,
+        "says": "x",
+        "text": "not this",
+        "who": {"name": "ada"},
+        "when": dt.datetime(2024, 5, 1, 10, tzinfo=dt.UTC),
+        "date": "2020-01-01",
+    }
+    assert one("mapping", odd, id="no", text="says", author="who.name", time="when") == imported
+    assert made("mapping", {"id": 5}) == "it has no text: one of the fields text, body, content or title must hold words"
+    shapes.check_mapping({"text": "says"})
+    with pytest.raises(InputError, match="is no field of a post"):
+        shapes.check_mapping({"words": "says"})
+
+
+def test_tables_are_told_apart() -> None:
+    """A table's shape is told by its columns, the more special one first; where nothing holds words it has none."""
+    assert shapes.detect(STORY) == "hackernews" and shapes.detect(LINK) == shapes.detect(ANSWER) == "reddit"
+    assert shapes.detect(["id", "topic_id", "post_number", "raw"]) == "discourse"
+    assert shapes.detect(["posted_at", "source", "url", "excerpt"]) == "export"
+    assert shapes.detect(["ID", "Body"]) == "mapping" and shapes.detect(["id", "number"]) is None
+
+
+@given(st.sampled_from([*shapes.SHAPES]), st.data())
+@settings(max_examples=60, deadline=None)
+def test_nothing_in_a_row_breaks_the_reading(shape: str, data: st.DataObject) -> None:
+    """Whatever stands in a row, it is a post, no post, or broken in a sentence: never an exception, and nothing of it in the sentence."""
+    simple = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
+    anything = simple | st.lists(simple, max_size=2) | st.just({})
+    names = shapes.SHAPES[shape].columns or ("id", "text", "title", "time", "author", "url")
+    row = {name: data.draw(anything) for name in names} | {"text": "needle"}
+    found = made(shape, row)
+    assert found is None or isinstance(found, Post) or "needle" not in found

@@ -25,7 +25,7 @@ from monitor.mentions import Finder, fold
 from monitor.pages import Rejected
 from monitor.privacy import hiding
 from monitor.records import MAX_TEXT, Mention, Post, clean
-from monitor.store.posts import hidden_id, mark
+from monitor.store.posts import distinctive, hidden_id, mark
 
 PLACES = 5
 """So many broken rows of a split are told by their place; all are counted."""
@@ -56,8 +56,8 @@ _PIECES: Mapping[Markup, re.Pattern[str]] = {
 class Sieve:
     """Lets pass every text in which a `Finder` of these teams would find a name, and few others. Made once for many texts.
 
-    It looks for the two longest words of each alias where no letter joins them to a longer one: markup and entities may stand between words,
-    and what may join or hide letters lets a text pass unread.
+    It looks for the two longest words of each alias, where no letter joins them to a longer one: markup may stand between words. What
+    may join or hide letters lets a text pass unread.
     """
 
     def __init__(self, teams: Sequence[Team]) -> None:
@@ -82,7 +82,7 @@ class Sieve:
 
     def passes(self, text: str, markup: Markup | None) -> bool:
         """Whether `text`, as a row holds it, may name a team. `markup` is what stands in it."""
-        if self._blind or len(text) > MAX_TEXT:
+        if self._blind or len(text) > MAX_TEXT or "\0" in text:  # which Markdown makes a sign of
             return True
         if _ODD.search(text) or not unicodedata.is_normalized("NFC", text):
             text = clean(text)
@@ -141,18 +141,22 @@ def candidates(split: Split, job: Job, tally: Tally) -> Iterator[tuple[Post, lis
 
 
 def _kept(post: Post, job: Job) -> Post | None:
-    """The post as the store would keep it; None where it is not to be kept (`Posts.save_posts`)."""
-    day = post.posted_at.astimezone(dt.UTC).date()
+    """The post as `Posts.save_posts` would keep it; None where it would not, or the post is of another time."""
+    source, day = post.source, post.posted_at.astimezone(dt.UTC).date()
     if (job.since and day < job.since) or (job.until and day > job.until):
         return None
-    source = post.source
-    if {(source, post.native_id), (source, hidden_id(source, post.native_id))} & job.gone:
+    if (source, post.native_id) in job.gone or (source, hidden_id(source, post.native_id)) in job.gone:
         return None
     if post.author_key and mark("author", source, post.author_key) in job.forgotten:
         return None
     if post.title and mark("title", source, post.title) in job.forgotten:
         post = replace(post, title=None)
-    return post
+    gone = {each: hidden_id(source, each) for each in (post.parent_id, post.thread_id) if each and distinctive(each)}
+    gone = {each: hidden for each, hidden in gone.items() if (source, hidden) in job.gone}
+    if not gone:
+        return post
+    parent_id, thread_id = post.parent_id or "", post.thread_id or ""
+    return replace(post, parent_id=None if parent_id in gone else post.parent_id, thread_id=gone.get(thread_id, post.thread_id))
 
 
 def _reject(tally: Tally, split: Split, number: int, reason: str) -> None:

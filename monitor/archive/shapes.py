@@ -33,6 +33,9 @@ _REDDIT = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethro
 _DISCOURSE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
+_UNREAD = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, SyntaxError, AssertionError)  # lxml's too
+
+
 class _Broken(ValueError):  # noqa: N818 (what a row lacks, in words of ours)
     pass
 
@@ -78,6 +81,8 @@ def post(
         return SHAPES[shape].read(row, _Site(source, mapping, hide, now, kind))
     except _Broken as error:
         return str(error)
+    except _UNREAD as error:
+        return f"it is broken ({type(error).__name__})"
 
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
