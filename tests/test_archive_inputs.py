@@ -177,6 +177,18 @@ def test_a_damaged_row_group_costs_itself(tmp_path: Path) -> None:
     assert read_all(path) == [*range(1, 101), ("rejected", 101), *range(201, 301)]
 
 
+def test_texts_that_databases_write_as_bytes(tmp_path: Path) -> None:
+    """Columns of bytes are read as UTF-8, and what is none in them, or in a column that says it is, costs its letters alone."""
+    columns: dict[str, Any] = {name: [value, value] for name, value in COMMENT.items() if value is not None}
+    columns |= {"by": [b"ada", b"bob"], "type": [b"comment", b"comment"]}
+    broken = pa.array([b"caf\xc3\xa9", b"caf\xe9"])
+    for number, text in enumerate((broken, pa.StringArray.from_buffers(2, *broken.buffers()[1:]))):
+        pq.write_table(pa.table(columns | {"text": text}), tmp_path / f"{number}.parquet")
+    splits, _ = plan([str(tmp_path)], source=None, shape=None)
+    found = [one("hackernews", item[1]).text for split in splits for item in rows(split) if not isinstance(item, Rejected)]
+    assert found == ["café", "caf\ufffd"] * 2
+
+
 def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     """Unknown endings, broken tables, lists and files without words are told in a sentence each; hidden files in none."""
     (tmp_path / "deep").mkdir()
@@ -219,13 +231,19 @@ def test_names_of_sources(tmp_path: Path) -> None:
 
 def test_patterns_and_order(tmp_path: Path) -> None:
     """Inputs come in the order given, files within one by name, and a file that two of them name once."""
+    assert read_all(_written(tmp_path / "odd [x]" / "a?.jsonl.gz", gzip.compress(as_lines(numbered(1)))).parent) == [1]
     for name in ("2.jsonl", "1.jsonl", "deep/3.jsonl"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(as_lines([COMMENT | {"id": name}]))
-    assert read_all(tmp_path) == ["1.jsonl", "2.jsonl", "deep/3.jsonl"]
+        _written(tmp_path / name, as_lines([COMMENT | {"id": name}]))
+    assert read_all(tmp_path) == ["1.jsonl", "2.jsonl", "deep/3.jsonl", 1]
     assert read_all(tmp_path / "*.jsonl") == ["1.jsonl", "2.jsonl"]
     assert read_all(tmp_path / "**" / "3*") == ["deep/3.jsonl"]
-    assert read_all(tmp_path / "2.jsonl", tmp_path) == ["2.jsonl", "1.jsonl", "deep/3.jsonl"]
+    assert read_all(tmp_path / "2.jsonl", tmp_path) == ["2.jsonl", "1.jsonl", "deep/3.jsonl", 1]
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def test_a_file_that_changed_since_is_not_taken_for_the_one_that_was_planned(tmp_path: Path) -> None:
@@ -278,6 +296,8 @@ def test_over_http(tmp_path: Path, web: str) -> None:
     with pytest.raises(InputError, match=r"nothere\.jsonl cannot be read") as caught:
         plan([f"{web}/nothere.jsonl?token=secret"], source="x", shape=None)
     assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="cannot be listed"):
+        plan(["http://127.0.0.1:9/in"], source="x", shape=None)
 
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
