@@ -26,7 +26,7 @@ import sys
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ MAX_LINE = 64 * 1024 * 1024
 MAX_ROW_LINES = 1000
 """A CSV row may span so many lines; a quote that is still open then was never meant to be one."""
 
-_NAMES: Mapping[str, Sequence[str]] = {
+NAMES: Mapping[str, Sequence[str]] = {
     "id": ("id", "native_id"),
     "text": ("text", "body", "content"),
     "title": ("title",),
@@ -58,9 +58,12 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "language": ("language", "lang"),
     "kind": ("kind",),
 }
+"""Each field of a post, and what it may be called."""
+
 _NOBODY = {"[deleted]", "[removed]", "anonymous"}  # not one author, however many posts bear it
-_KINDS = ("voice", "press", "import")
+KINDS = ("voice", "press", "import")
 _EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)  # before the first forums: a clock that stood at zero
+_DECODER = json.JSONDecoder(strict=False)
 _UNDECODED = re.compile("[\udc80-\udcff]")  # how Python's `surrogateescape` marks a byte that is not of the encoding
 
 
@@ -177,7 +180,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _encoding(file: BinaryIO, path: Path) -> str:
     """`utf-8`, unless there are bytes beyond ASCII and no line in which they are UTF-8: then `cp1252`."""
     found = "utf-8"
-    for number, line in _lines(file, "latin-1"):
+    file.seek(0)
+    for number, line in lines(file, "latin-1"):
         if isinstance(line, Rejected) or line.isascii():
             continue
         if number == 1 and line.startswith(("\xff\xfe", "\xfe\xff")):
@@ -191,16 +195,20 @@ def _encoding(file: BinaryIO, path: Path) -> str:
     return found
 
 
-def _lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, str | Rejected]]:
-    """Numbered lines, without byte order mark. Bytes that are not of the encoding come as _UNDECODED."""
-    file.seek(0)
+def lines(
+    file: BinaryIO, encoding: str = "utf-8", damaged: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+) -> Iterator[tuple[int, str | Rejected]]:
+    """Numbered lines from where the file stands, without byte order mark. Bytes that are not of the encoding come as _UNDECODED.
+
+    `damaged` is what reading raises where the file's compression is broken.
+    """
     for number in itertools.count(1):
         try:
             line = rest = file.readline(MAX_LINE)
             while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
                 rest = file.readline(MAX_LINE)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            yield number, Rejected(number, "the gzip file is cut off or damaged here: all lines before were read, nothing from here on")
+        except damaged:
+            yield number, Rejected(number, "the file is cut off or damaged here: all lines before were read, nothing from here on")
             return
         if not line:
             return
@@ -212,7 +220,11 @@ def _lines(file: BinaryIO, encoding: str) -> Iterator[tuple[int, str | Rejected]
         yield number, line.decode(encoding, "surrogateescape")
 
 
-def _json_rows(lines: Iterable[tuple[int, str | Rejected]], path: Path) -> Iterator[tuple[int, Mapping[str, object]] | Rejected]:
+Rows = Iterator[tuple[int, Mapping[str, object]] | Rejected]
+
+
+def json_rows(lines: Iterable[tuple[int, str | Rejected]], path: str) -> Rows:
+    """The objects in numbered lines of JSON, one a line. InputError, which names the file `path`, when the first line begins a list."""
     for number, line in lines:
         if isinstance(line, Rejected):
             yield line
@@ -220,12 +232,14 @@ def _json_rows(lines: Iterable[tuple[int, str | Rejected]], path: Path) -> Itera
         if not line.strip():
             continue
         if number == 1 and line.strip() == "[":
-            raise InputError(f"{path} is one JSON list, not a post a line: `jq -c '.[]' {path.name} > posts.jsonl` makes it so")
+            raise InputError(
+                f"{path} is one JSON list, not a post a line: `jq -c '.[]' {path.rpartition('/')[2]} > posts.jsonl` makes it so"
+            )
         if undecoded := _UNDECODED.search(line):
             yield _not_utf8(number, undecoded[0])
             continue
         try:
-            row = json.loads(line, strict=False)
+            row = _DECODER.decode(line)
         except json.JSONDecodeError as error:
             yield Rejected(number, f"it is not JSON ({error.msg}, column {error.colno})")
         except (ValueError, RecursionError):
@@ -238,8 +252,14 @@ def _json_rows(lines: Iterable[tuple[int, str | Rejected]], path: Path) -> Itera
             )
 
 
-def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterator[tuple[int, Mapping[str, object]] | Rejected]:
-    """Rows under the names of the first line, whose delimiter (comma, semicolon or tab) holds for all."""
+def csv_rows(
+    lines: Iterator[tuple[int, str | Rejected]], path: str, known: Callable[[Sequence[str]], Collection[str]] | None = None
+) -> Rows:
+    """Rows under the names of the first line, whose delimiter (comma, semicolon or tab) holds for all, by the number of their first line.
+
+    `known` says which fields of a post columns of these names hold. InputError when there is neither text nor title among them.
+    """
+    known = known or known_fields
     number, header = next(lines, (1, ""))
     if isinstance(header, Rejected):
         yield header
@@ -250,11 +270,11 @@ def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterat
     try:
         names, delimiter = max(
             ((next(csv.reader([header], delimiter=delimiter)), delimiter) for delimiter in ",;\t"),
-            key=lambda found: (len(_known(found[0])), len(found[0])),
+            key=lambda found: (len(known(found[0])), len(found[0])),
         )
     except csv.Error as error:
         raise InputError(f"{path} has a first line that names no columns ({error}): save it as CSV again, with a header line") from None
-    if not _known(names) & {"text", "title"}:
+    if not {"text", "title"} & set(known(names)):
         raise InputError(
             f"{path} names no column `text`, `body`, `content` or `title` in its first line: CSV needs a header line with one of them"
         )
@@ -294,11 +314,13 @@ def _csv_rows(lines: Iterator[tuple[int, str | Rejected]], path: Path) -> Iterat
             yield number, dict(zip(names, row, strict=True))
 
 
-def _known(names: Iterable[str]) -> set[str]:
-    return {meaning for meaning, accepted in _NAMES.items() if {_plain(name) for name in names} & set(accepted)}
+def known_fields(names: Iterable[str]) -> set[str]:
+    """Which fields of a post columns of these names hold."""
+    return {meaning for meaning, accepted in NAMES.items() if {plain_name(name) for name in names} & set(accepted)}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A field's name as NAMES has it."""
     return name.strip().casefold().replace(" ", "_")
 
 
@@ -312,35 +334,40 @@ def _not_utf8(number: int, mark: str) -> Rejected:
 def _read(
     file: BinaryIO, path: Path, source: str, hide: Callable[..., str], now: dt.datetime, kind: Kind, encoding: str
 ) -> Iterator[Post | Rejected]:
+    file.seek(0)
     ending = Path(path.name.casefold().removesuffix(".gz")).suffix
     if str(path) == "-" or ending in {".jsonl", ".ndjson", ".json"}:
-        rows = _json_rows(_lines(file, encoding), path)
+        rows = json_rows(lines(file, encoding), str(path))
     elif ending in {".csv", ".tsv"}:
-        rows = _csv_rows(_lines(file, encoding), path)
+        rows = csv_rows(lines(file, encoding), str(path))
     else:
         raise InputError(
             f"{path} is neither JSON lines nor CSV by its ending, nor a saved page: name it .jsonl or .csv (and .gz after that if it is "
             "gzipped), .html or .mhtml"
         )
     for row in rows:
-        yield row if isinstance(row, Rejected) else _post(*row, source, hide, now, kind)
+        if isinstance(row, Rejected):
+            yield row
+        else:
+            found = post_of(row[1], source, hide=hide, now=now, kind=kind)
+            yield Rejected(row[0], found) if isinstance(found, str) else found
 
 
-def _post(line: int, row: Mapping[str, object], source: str, hide: Callable[..., str], now: dt.datetime, kind: Kind) -> Post | Rejected:
-    """A row as a post, or why it is none."""
-    plain = {_plain(name): value for name, value in row.items()}
-    given = {meaning: [plain[name] for name in names if name in plain] for meaning, names in _NAMES.items()}
-    values = {meaning: next(filter(None, map(_words, given[meaning])), "") for meaning in _NAMES}
+def post_of(row: Mapping[str, object], source: str, *, hide: Callable[..., str], now: dt.datetime, kind: Kind) -> Post | str:
+    """A row with fields by NAMES as a post, or a sentence that says why it is none."""
+    plain = {plain_name(name): value for name, value in row.items()}
+    given = {meaning: [plain[name] for name in names if name in plain] for meaning, names in NAMES.items()}
+    values = {meaning: next(filter(None, map(words, given[meaning])), "") for meaning in NAMES}
     title = " ".join(values["title"].split())
     text, url, author = values["text"], values["url"], values["author"]
     thread_id, parent_id = values["thread_id"] or None, values["parent_id"] or None
-    posted_at = next(filter(None, (_moment(value, now) for value in given["time"])), None)
+    posted_at = next(filter(None, (moment(value, now) for value in given["time"])), None)
     native_id = values["id"] or text_hash(url or f"{text or title}\0{values['time']}")
     opens = parent_id is None and thread_id in {None, native_id}
     if title and opens and not text.startswith(title):
         text = clean(f"{title}\n\n{text}")
     if not text:
-        return Rejected(line, "it has no text: one of the fields text, body, content or title must hold words")
+        return "it has no text: one of the fields text, body, content or title must hold words"
     language = re.match(r"[a-z]{2,3}(?![a-z])", values["language"].casefold())
     return Post(
         source=source,
@@ -355,27 +382,27 @@ def _post(line: int, row: Mapping[str, object], source: str, hide: Callable[...,
         language=language[0] if language else None,
         author_key=hide(author, posted_at or now) if author and author.casefold() not in _NOBODY else None,
         date_origin="site" if posted_at else "fetched",
-        kind=cast(Kind, values["kind"]) if values["kind"] in _KINDS else kind,
+        kind=cast(Kind, values["kind"]) if values["kind"] in KINDS else kind,
     )
 
 
-def _words(value: object) -> str:
+def words(value: object) -> str:
     """A string or a number as clean text; nothing for anything else (JSON's null, true, lists, NaN)."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
         return ""
     return clean(str(value))
 
 
-def _moment(value: object, now: dt.datetime) -> dt.datetime | None:
+def moment(value: object, now: dt.datetime) -> dt.datetime | None:
     """A time in UTC; None when it is none, or not between 1980 and a day after `now`."""
-    text = _words(value)
+    text = words(value)
     try:
         if re.fullmatch(r"[+-]?\d+(\.\d*)?(e\+?\d+)?", text, re.IGNORECASE) and len(text) != len("20250114"):
             number = float(text)
-            moment = dt.datetime.fromtimestamp(number / 1000 if number >= 1e11 else number, dt.UTC)
+            found = dt.datetime.fromtimestamp(number / 1000 if number >= 1e11 else number, dt.UTC)
         else:
-            moment = dt.datetime.fromisoformat(text)
-            moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+            found = dt.datetime.fromisoformat(text.removesuffix(" UTC"))
+            found = found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment if _EARLIEST <= moment <= now + dt.timedelta(days=1) else None
+    return found if _EARLIEST <= found <= now + dt.timedelta(days=1) else None

@@ -22,8 +22,8 @@ from pydantic import Field, model_validator
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, clean, to_text
+from monitor.words import unquoted
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
-from spiders.words import unquoted
 
 _PAGE = 100
 _REFRESH_PAGE = 25  # what getPosts takes

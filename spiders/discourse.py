@@ -16,8 +16,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
+from monitor.words import plain
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
-from spiders.words import plain
 
 _PAGE = 50
 _TOPIC_PAGE = 20

@@ -25,8 +25,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, clean, text_hash, to_text
+from monitor.words import plain, unquoted
 from spiders.base import BROKEN, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
-from spiders.words import plain, unquoted
 
 _FIRST = dt.timedelta(days=30)  # a reading covers no more, though a quiet feed may reach back for years
 _BELIEVED = dt.timedelta(days=1)  # how long "not modified" is believed: Isso says so though a comment was edited or answered

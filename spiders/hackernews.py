@@ -18,8 +18,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post
+from monitor.words import plain
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
-from spiders.words import plain
 
 _MOST = 1000  # hits of one answer
 

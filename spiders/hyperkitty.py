@@ -18,8 +18,8 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import MAX_TEXT, Gone, Post, to_text
+from monitor.words import unquoted
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier
-from spiders.words import unquoted
 
 _PAGE = 50
 _AGAIN = 5  # mails that the next page shows again, so that one that is deleted meanwhile hides none

@@ -18,8 +18,8 @@ from pydantic import Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
+from monitor.words import plain
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown, whole
-from spiders.words import plain
 
 _LATEST = 1000  # comments that /latest is asked for at first,
 _MOST_LATEST = 50_000  # and where those do not reach back far enough

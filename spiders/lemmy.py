@@ -23,8 +23,8 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import MAX_TEXT, Gone, Post, to_text
+from monitor.words import plain
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
-from spiders.words import plain
 
 _PAGE = 50  # the most that Lemmy gives
 _MOST_STALE = 3  # pages in a row without anything new; numbered ones move on while people write, so that one may come twice

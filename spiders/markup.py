@@ -18,9 +18,9 @@ from extruct.utils import parse_html
 from extruct.w3cmicrodata import MicrodataExtractor
 
 from monitor.records import text_hash
+from monitor.words import plain, unquoted
 from spiders.base import BROKEN, UnusableError
 from spiders.pages import NOBODY, Moment, canonical
-from spiders.words import plain, unquoted
 
 _OPENERS = {"DiscussionForumPosting", "SocialMediaPosting", "Question"}
 _POSTS = _OPENERS | {"Comment", "Answer"}

@@ -20,8 +20,8 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, text_hash, to_text
+from monitor.words import plain, unquoted
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier
-from spiders.words import plain, unquoted
 
 _PAGE = 40  # the most that Mastodon gives
 _CLOSED = (401, 403, 422)  # the last from older versions

@@ -19,9 +19,9 @@ from scrapy import Selector
 from scrapy.http import Response
 
 from monitor.records import MAX_TEXT, Gone, Post
+from monitor.words import plain
 from spiders.base import UnusableError, identifier, whole
 from spiders.paged import Listed, PagedSpider, ThreadPage
-from spiders.words import plain
 
 _BEGIN = "misago.init("
 _SLUG = re.compile(r"/t/([-\w]+)/[0-9]+/")

@@ -20,9 +20,9 @@ from urllib.parse import quote, unquote
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post
+from monitor.words import plain
 from spiders.base import UnusableError, identifier, whole
 from spiders.paged import Listed, PagedOptions, PagedSpider, ThreadPage
-from spiders.words import plain
 
 _CUT = 100
 """A list of recent topics that ends after so many may have been cut: 200 is the default, less those that guests may not read."""

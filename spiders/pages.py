@@ -19,10 +19,10 @@ from lxml import etree
 from parsel import Selector
 from parsel.csstranslator import HTMLTranslator
 
+from monitor.words import plain
 from spiders import dates
 from spiders.base import BROKEN, UnusableError
 from spiders.profiles import Paging, Profile, Rows
-from spiders.words import plain
 
 Element = Any
 """An element of lxml, which has no types."""

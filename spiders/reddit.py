@@ -23,8 +23,8 @@ from pydantic import AfterValidator, Field
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
+from monitor.words import plain, unquoted
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, shown
-from spiders.words import plain, unquoted
 
 _PAGE = 100  # items of a listing's page, and ids that /api/info takes
 _MOST_PAGES = 10  # of a listing: about 1000 items, those that were filtered out included

@@ -23,8 +23,8 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
+from monitor.words import plain
 from spiders.base import LONGEST_WAIT, Days, ForumSpider, SpiderOptions, UnusableError, Url, whole
-from spiders.words import plain
 
 _MOST = 100  # posts of one answer, and numbers that may be asked for at a time
 _FEW = 10  # more posts than this are never all deleted at once: an answer without any of them is not believed

@@ -21,8 +21,8 @@ from pydantic import Field, StringConstraints
 from scrapy.http import Request, Response
 
 from monitor.records import Gone, Post, to_text
+from monitor.words import plain, unquoted
 from spiders.base import Days, ForumSpider, SpiderOptions, UnusableError, Url, identifier, whole
-from spiders.words import plain, unquoted
 
 _CACHED = dt.timedelta(hours=1)  # answers may come from a cache: a younger reply that is missing may only not be in it yet
 _MISSING = (404, 410)

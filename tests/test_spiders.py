@@ -21,11 +21,11 @@ from monitor.demo.forum import DemoForum, DemoPost
 from monitor.errors import CrawlError
 from monitor.records import Gone, Post, clean
 from monitor.store import Store
+from monitor.words import plain
 from spiders.base import ForumSpider
 from spiders.discourse import Discourse
 from spiders.feed import Feed
 from spiders.hackernews import HackerNews
-from spiders.words import plain
 
 SPIDERS: dict[str, tuple[type[ForumSpider], dict[str, Any]]] = {
     "discourse": (Discourse, {"url": "https://forum.example/"}),

@@ -46,7 +46,7 @@ class Done:
 def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping[str, object], progress: Progress | None = None) -> Done:
     """Make the archive of `splits`, whose job is `Job.of` them. `told` is kept beside the run, so that it can be repeated.
 
-    InputError when another archive in the same place holds one of the sources, whose posts would count twice.
+    Where no post names a team no archive is made. InputError when another archive in the same place holds one of the sources, whose posts would count twice.
     """
     done = Done(job.run)
     sources = tuple(sorted({split.source for split in splits}))
@@ -67,6 +67,9 @@ def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping
             done.posts += sum(settled.days.values())
             if progress:
                 progress("count", number, len(spans), 0.0)
+    if not days:
+        _tidy(job, {job.run})
+        return done
     job.root.write_json(job.path("run.json"), {**told, "tally": asdict(done.tally)})
     given = tuple(dict.fromkeys(split.where for split in splits))
     shown = Current(job.run, job.model, job.reader, sources, min(days, default=""), max(days, default=""), job.words, given)

@@ -4,7 +4,7 @@
     NAME/scores/MODEL/SPLIT/CHUNK.parquet    SCORES: what the model said, by digest of the words it read; never scored again
     NAME/runs/RUN/found/, scored/, sorted/   work, with posts' words; gone when the run is done
     NAME/runs/RUN/days/day=YYYY-MM-DD/   POSTS as posts.parquet, FIGURES as figures.parquet, EVIDENCE as evidence.parquet, and, when these
-                                         are whole, manifest.json
+                                         are whole, manifest.json: their digest, posts, posts by source, scores by team
 
 An archive lies in a folder or at any address that Arrow or fsspec reaches (`s3://bucket/folder?endpoint_override=...`). A file is
 written under another name and moved, or, in an object store, is there once it is closed. Times are UTC, to the second.
@@ -29,7 +29,7 @@ from pyarrow import fs
 from monitor.errors import InputError
 from monitor.records import text_hash
 
-TIME = pa.timestamp("s", tz="UTC")
+TIME = pa.timestamp("ms", tz="UTC")
 
 SCORES = pa.schema(
     [
@@ -40,7 +40,13 @@ SCORES = pa.schema(
 )
 """One row per passage that the model read; no figures where it could not take it."""
 
-_SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32())]))
+
+def _several(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.ListType:
+    """A list of such structures, as Parquet names its parts."""
+    return pa.list_(pa.field("element", pa.struct(fields)))
+
+
+_SPANS = _several(("start", pa.int32()), ("end", pa.int32()))
 
 
 def _fields(of: pa.DataType, *names: str) -> list[pa.Field]:
@@ -67,10 +73,10 @@ POSTS = pa.schema([*WRITTEN, *_READ, ("origin_source", pa.string()), ("origin_id
 """A day's posts that name a team: one row per (post, team), by posted_at, source, native_id and team. `origin_*` is whose words most
 of it is, `repost` that most was first said by other people (monitor/echo.py)."""
 
-NAMED = pa.schema([*WRITTEN, pa.field("named", pa.list_(pa.struct([("team", pa.string()), ("start", pa.int32()), ("end", pa.int32())])))])
+NAMED = pa.schema([*WRITTEN, pa.field("named", _several(("team", pa.string()), ("start", pa.int32()), ("end", pa.int32())))])
 """Between the filter and the model: posts with their words, and the teams that they name."""
 
-PARTS = pa.schema([*WRITTEN, pa.field("sketch", pa.binary()), pa.field("read", pa.list_(pa.struct(_READ)))])
+PARTS = pa.schema([*WRITTEN, pa.field("sketch", pa.binary()), pa.field("read", _several(*_READ))])
 """Behind the model: posts with their words, their sketch (monitor/echo.py) and what they say of each team."""
 
 EVIDENCE = pa.schema([*WRITTEN, *_READ])

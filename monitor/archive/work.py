@@ -86,13 +86,13 @@ def _written(post: Post) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(settings: str) -> Scorer:
-    return load_scorer(Settings.model_validate_json(settings))
+def _loaded(settings: Settings) -> Scorer:
+    return load_scorer(settings)
 
 
 def scorer(job: Job) -> Scorer:
     """The job's model on one core, loaded once in a process."""
-    return _loaded(job.scorer.model_copy(update={"threads": 1}).model_dump_json())
+    return _loaded(job.scorer.model_copy(update={"threads": 1}))
 
 
 def score(job: Job, chunk: Chunk) -> Scored:
@@ -232,7 +232,7 @@ def _sketched(job: Job, files: Iterable[str], number: int, slices: int) -> echo.
         sizes = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[kept], minlength=len(sizes)).astype(np.int64)
         keys = keys[kept]
     nothing = np.zeros(len(sketches), np.int64)
-    times = pc.cast(table["posted_at"], pa.int64()).to_numpy()
+    times = pc.cast(table["posted_at"], pa.int64()).to_numpy() // 1_000
     spoken = pc.not_equal(table["kind"], "press").to_numpy()
     return echo.Sketched(np.arange(1, len(sketches) + 1), times, spoken, nothing, nothing > 0, sizes, keys)
 
@@ -285,6 +285,10 @@ def _write_day(job: Job, day: str, posts: Sequence[Mapping[str, Any]], figures: 
     }
     folder = (job.name, job.run, day)
     digests = [job.root.write_table(job.root.day(*folder, f"{name}.parquet"), table) for name, table in tables.items()]
-    scored = Counter(row["team"] for row in rows if row["value"] is not None)
-    manifest = {"digest": hashlib.sha256("".join(digests).encode()).hexdigest(), "posts": len(posts), "teams": dict(sorted(scored.items()))}
+    manifest = {
+        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "posts": len(posts),
+        "sources": Counter(post["source"] for post in posts),
+        "teams": Counter(row["team"] for row in rows if row["value"] is not None),
+    }
     job.root.write_json(job.root.day(*folder, "manifest.json"), manifest)

@@ -75,6 +75,11 @@ def backfill(
                 click.echo(place, err=True)
             if more := done.tally.rejected - len(done.tally.places):
                 click.echo(f"... and {more} more", err=True)
+            if not done.posts and not done.nothing_to_do:
+                click.echo(
+                    f"backfill {job.name}: {done.tally.rows} rows read, none of which names a team on a day asked for: nothing to keep"
+                )
+                continue
             with progress_bar("backfill: fold") as bar:
                 folded = fold(store, root, job.name, min_authors=config.privacy.min_authors, now=clock.now(), progress=bar)
             if done.nothing_to_do and not folded.days:
