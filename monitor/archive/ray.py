@@ -93,7 +93,7 @@ class RayEngine:
         mark = job.path("seen.json")
         job.root.write_json(mark, __version__)
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        look = ray.remote(num_cpus=0)(_seen)
+        look = ray.remote(num_cpus=0)(seen)
         asked = [
             look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(job.root, mark, splits[0].where)
             for node in nodes
@@ -132,7 +132,7 @@ def _step(step: Callable[[Job, Any], Any], job: Job, batch: dict[str, Any]) -> d
     return {"piece": [step(job, batch["piece"][0])]}
 
 
-def _seen(root: Root, mark: str, given: str) -> str | None:
+def seen(root: Root, mark: str, given: str) -> str | None:
     """Run on another machine: what is wrong there, if anything."""
     machine = ray.util.get_node_ip_address()
     found = root.read_json(mark)
