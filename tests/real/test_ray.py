@@ -147,9 +147,9 @@ def test_a_killed_driver_loses_only_what_was_at_work(folder: Path) -> None:
     few, alone, made = folder / "given" / "part-00[0-7].jsonl", Monitor(folder / "alone-few"), Monitor(folder / "killed")
     alone.backfill(few)
     with made.begun(few, "--engine", "ray", "--workers", "2", scored=2) as process:
-        children = psutil.Process(process.pid).children(recursive=True)
+        children = [each for each in psutil.Process(process.pid).children(recursive=True) if "Agent" not in each.name()]
         process.kill()
-    assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []  # two agents try to tell Ray's head of it for a minute
     scored = made.written("*/scores/*/*/*")
     assert 2 <= len(scored) < 8 and made.days() == {}
     ended = made.backfill(few, "--engine", "ray", "--workers", "2")
@@ -178,10 +178,10 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[fs.FileSystem]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    names = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "key", "DEFAULT_REGION": "us-east-1"}
-    for name, value in names.items():
+    reached = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "key", "DEFAULT_REGION": "us-east-1"}
+    for name, value in reached.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    found = fs.S3FileSystem(allow_bucket_creation=True)
+    found = fs.S3FileSystem(endpoint_override=f"{host}:{port}", scheme="http", region="us-east-1", allow_bucket_creation=True)
     found.create_dir("given")
     found.create_dir("archives")
     yield found
@@ -207,19 +207,20 @@ def test_an_object_store_and_a_web_server(folder: Path, s3: fs.FileSystem) -> No
             "2",
         )
         assert "archives/hn" in made.backfill(*given).stdout
-        files = Root("s3://archives/hn").listed("archives/hn", recursive=True)
+        files = [file.path for file in s3.get_file_info(fs.FileSelector("archives/hn", recursive=True)) if file.is_file]
         assert "already" in made.backfill(*given).stdout
     days = [path for path in files if "/days/" in path]
     assert {"/".join(path.split("/")[-2:]): digest(s3.open_input_stream(path).read()) for path in days} == alone.days() != {}
     assert not [path for path in files if "/found/" in path or "/scored/" in path]
 
 
-def test_what_fails_elsewhere_is_one_sentence_here(folder: Path) -> None:
+def test_what_fails_elsewhere_is_one_sentence_here(tmp_path: Path) -> None:
     """A piece's own error comes back as it was raised; a machine that does not see the archive says so."""
-    splits, _ = plan([str(folder / "small" / "part-000.jsonl")], source="hackernews", shape=None)
+    splits, _ = plan([str(path) for path in archives.written(tmp_path, 200, files=1)], source="hackernews", shape=None)
     job = Job(
-        root=Root(str(folder / "failed")), name="hackernews", teams=archives.teams(), reader="m", scorer=Scorer(model=str(folder / "none")),
-        model="m", keys=AuthorKeys(b"k" * 32, b"k" * 32), forgotten=frozenset(), gone=frozenset(), now=dt.datetime.now(dt.UTC),
+        root=Root(str(tmp_path / "archive")), name="hackernews", teams=archives.teams(), reader="m", model="m",
+        scorer=Scorer(model=str(tmp_path / "none")), keys=AuthorKeys(b"k" * 32, b"k" * 32), forgotten=frozenset(), gone=frozenset(),
+        now=dt.datetime.now(dt.UTC),
     ).of(splits)  # fmt: skip
     with RayEngine(None, 1) as engine, pytest.raises(ModelError, match="is no folder that is there"):
         list(engine.scored(job, splits))
