@@ -46,11 +46,12 @@ class Done:
 def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping[str, object], progress: Progress | None = None) -> Done:
     """Make the archive of `splits`, whose job is `Job.of` them. `told` is kept beside the run, so that it can be repeated.
 
-    Where no post names a team no archive is made. InputError when another archive in the same place holds one of the sources, whose posts would count twice.
+    Where no post names a team no archive is made. InputError when another archive in the same place holds one of the sources, whose
+    posts would count twice.
     """
     done = Done(job.run)
-    sources = tuple(sorted({split.source for split in splits}))
-    _alone(job, sources)
+    _alone(job, {split.source for split in splits})
+    sources: set[str] = set()
     current = job.root.current(job.name)
     if current and current.run == job.run:
         _tidy(job, {job.run})
@@ -65,14 +66,16 @@ def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping
         for number, settled in enumerate(engine.each(work.settle, job, spans), 1):
             done.days += len(settled.days)
             done.posts += sum(settled.days.values())
+            sources.update(settled.sources)
             if progress:
                 progress("count", number, len(spans), 0.0)
     if not days:
         _tidy(job, {job.run})
         return done
+    _alone(job, sources)  # now that rows which name their own are read
     job.root.write_json(job.path("run.json"), {**told, "tally": asdict(done.tally)})
     given = tuple(dict.fromkeys(split.where for split in splits))
-    shown = Current(job.run, job.model, job.reader, sources, min(days, default=""), max(days, default=""), job.words, given)
+    shown = Current(job.run, job.model, job.reader, tuple(sorted(sources)), min(days, default=""), max(days, default=""), job.words, given)
     job.root.write_json(job.root.path(job.name, "current.json"), asdict(shown))
     _tidy(job, {job.run})
     return done

@@ -28,9 +28,9 @@ FORMAT = 1
 class Split:
     """A piece of an input that one task reads from its beginning to its end.
 
-    `start`..`stop` are row groups of Parquet or bytes of JSON lines (a line belongs where it begins); 0 and None: the whole file.
-    `size` is in bytes of the file as it is stored, `stamp` tells another version of the file. `order` is its place among all inputs:
-    of two posts with one id the later counts.
+    `source` is ALL where each row names its own. `start`..`stop` are row groups of Parquet or bytes of JSON lines (a line belongs where
+    it begins); 0 and None: the whole file. `size` is in bytes of the file as it is stored, `stamp` tells another version of it. `order`
+    is its place among all inputs: of two posts with one id the later counts.
     """
 
     where: str
@@ -108,10 +108,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A span whose days are finished, with their numbers of posts."""
+    """A span whose days are finished, with their numbers of posts, and the sources of these."""
 
     first: str
     days: dict[str, int]
+    sources: list[str]
 
 
 @dataclass(frozen=True)

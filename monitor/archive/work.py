@@ -177,20 +177,20 @@ def settle(job: Job, span: Span) -> Settled:
     """The days of a span: who said it first, what was said of each team in figures, and the posts that show it."""
     manifest = job.path("settled", f"{span.first}.json")
     if done := job.root.read_json(manifest):
-        return Settled(span.first, done)
+        return Settled(span.first, **done)
     posts = job.root.parquet(_sorted(job, span.first)).read().to_pylist()
     for post, (origin, repost) in zip(posts, _standings(job, span, posts), strict=True):
         post.update(
             origin_source=origin and origin[0], origin_id=origin and origin[1], repost=repost, day=post["posted_at"].date().isoformat()
         )
     figures = _counted(posts)
-    days = {}
+    outcome = Settled(span.first, {}, sorted({post["source"] for post in posts}))
     for day, of_day in itertools.groupby(posts, lambda post: post["day"]):
         rows = list(of_day)
         _write_day(job, day, rows, figures[day])
-        days[day] = len(rows)
-    job.root.write_json(manifest, days)
-    return Settled(span.first, days)
+        outcome.days[day] = len(rows)
+    job.root.write_json(manifest, {"days": outcome.days, "sources": outcome.sources})
+    return outcome
 
 
 def _standings(job: Job, span: Span, posts: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, str] | None, bool]]:

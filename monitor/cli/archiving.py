@@ -15,6 +15,7 @@ import click
 from monitor import clock
 from monitor.cli.around import progress_bar, running
 from monitor.errors import InputError
+from monitor.records import ALL
 
 if TYPE_CHECKING:
     from monitor.archive.backfill import Progress
@@ -139,14 +140,14 @@ def _job(config: Config, store: Store, root: Any, told: dict[str, Any], model: s
         raise InputError(f"--field {wrong[0]} is not FIELD=COLUMN: such as --field text=body")
     job = Job(
         root=root,
-        name="_".join(sources),
+        name="_".join("export" if source == ALL else source for source in sources),
         teams=tuple(config.teams),
         reader=f"{scorer.name} {finder.fingerprint}",
         scorer=settings,
         model=scorer.name,
         keys=load_keys(config.author_key_file, config.privacy.rotate_keys, now.date()),
         forgotten=frozenset(row["mark"] for row in store.forgotten() if row["kind"] != "source"),
-        gone=frozenset((source, native_id) for source in sources for native_id in store.gone_ids(source)),
+        gone=store.gone_ids(None if ALL in sources else sources),
         now=now,
         mapping=dict(pairs),
         since=dt.date.fromisoformat(told["since"]) if told["since"] else None,

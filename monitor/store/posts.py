@@ -198,9 +198,10 @@ class Posts(Connection):
         self._note_leftovers(connection)
         return 1
 
-    def gone_ids(self, source: str) -> list[str]:
-        """The ids, as they are stored, of a source's posts whose words are gone: deleted, forgotten or retired."""
-        return [row[0] for row in self.rows("SELECT native_id FROM posts WHERE +source = ? AND deleted_at IS NOT NULL", (source,))]
+    def gone_ids(self, sources: Collection[str] | None) -> frozenset[tuple[str, str]]:
+        """(source, id as it is stored) of posts whose words are gone: deleted, forgotten or retired. None: of all sources."""
+        rows = self.rows("SELECT source, native_id FROM posts WHERE deleted_at IS NOT NULL")
+        return frozenset((row[0], row[1]) for row in rows if sources is None or row[0] in sources)
 
     @staticmethod
     def _note_leftovers(connection: sqlite3.Connection) -> None:
