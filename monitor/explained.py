@@ -28,16 +28,19 @@ SHOWN = 5
 def explained(store: Store, config: Config, team: str, day: dt.date) -> dict[str, Any]:
     """What moved the figure of a team on a UTC day, against the four weeks before; while an alert lasts, those before it began.
 
-    Keys: team, name, day, why (sentences; None: too few people to tell anything), last_day (up to `day`, the last one on which
-    enough people spoke), those of explain.Explanation (None where `why` is) and representative (posts).
+    Keys: team, name, day, why (sentences; None: too few people to tell anything, or `archived`), last_day (up to `day`, the last one on
+    which enough people spoke), archived (the last of these days that an archive has a part in, which says what it holds and not who
+    said it; None: none), those of explain.Explanation (None where `why` is) and representative (posts).
     """
     least, model = config.privacy.min_authors, store.model
     until = min(store.turn_began(team, day) or day, day)
-    posts = store.spoken(team, model, until - dt.timedelta(weeks=context.WEEKS), day)
+    first = until - dt.timedelta(weeks=context.WEEKS)
+    posts = store.spoken(team, model, first, day)
     found = explain.explain(posts, partial(store.wordings, team), since=day, until=until, min_authors=least)
     told = [row.day for row in store.trends(team=team, source=ALL, model=model) if row.sufficient and row.day <= day]
     named = config.team(team)
-    head = {"team": team, "name": named.name if named else team, "day": day, "last_day": max(told, default=None)}
+    archived = store.archived_to(first, day).get(team)
+    head = {"team": team, "name": named.name if named else team, "day": day, "last_day": max(told, default=None), "archived": archived}
     if found is None:
         return head | {"why": None} | {part.name: None for part in dataclasses.fields(explain.Explanation)} | {"representative": []}
     kind = "spike" if found.change is None else "drop" if found.change.change < 0 else "rise"
@@ -54,6 +57,12 @@ def explained(store: Store, config: Config, team: str, day: dt.date) -> dict[str
 
 def explained_view(told: Mapping[str, Any]) -> Any:
     """`explained` as sentences, tables of sources and threads, terms and posts."""
+    if told["people"] is None and told["archived"]:
+        return Text(
+            f"What moved {told['name']} on {told['day']} is not known: {told['archived']}, and perhaps days before it, lie in an archive, "
+            "of which figures and a few posts are here, and not who said what.",
+            style="dim",
+        )
     if told["people"] is None:
         other = f" The last day with enough is {told['last_day']}." if told["last_day"] else ""
         return Text(f"On {told['day']}, or before it, too few people spoke of {told['name']} to tell what moved.{other}", style="dim")

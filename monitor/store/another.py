@@ -67,9 +67,10 @@ class Another(Connection):
                 yield store
 
     def bundles(self) -> Iterator[Bundle]:
-        """All posts with what hangs on them, in the order in which they came."""
+        """All posts with what hangs on them, in the order in which they came; but those that show days of archives, which stay there."""
         last = 0
-        while posts := self.rows(f"SELECT id, {', '.join(FIELDS)} FROM posts WHERE id > ? ORDER BY id LIMIT ?", (last, BATCH)):
+        sql = f"SELECT id, {', '.join(FIELDS)} FROM posts WHERE id > ? AND NOT archived ORDER BY id LIMIT ?"
+        while posts := self.rows(sql, (last, BATCH)):
             first, last = posts[0]["id"], posts[-1]["id"]
             hanging: dict[str, dict[int, list[sqlite3.Row]]] = {}
             for table, columns in HANGING.items():

@@ -216,6 +216,8 @@ class Merging(Another, Heeding, Reviews):
             if known:
                 self._put_readings(connection, post, hanging["mentions"], hanging["scores"])
             return "new", post
+        if connection.execute("UPDATE posts SET archived = 0 WHERE id = ? AND archived", (mine["id"],)).rowcount:
+            self._mark_dirty(connection, mine["id"])  # the store has it for itself from now on
         return self._settle(connection, mine, theirs, hanging, meeting), mine["id"]
 
     def _settle(

@@ -152,7 +152,7 @@ class Runs(Posts):
         """(source, UTC day, posts, of them not understood and fetched before a time) of days from `since` on with any such."""
         rows = self.rows(
             """SELECT source, substr(posted_at, 1, 10) AS day, count(*), count(*) FILTER (WHERE unread AND (?2 IS NULL OR fetched_at < ?2))
-               FROM posts WHERE posted_at >= ?1 AND deleted_at IS NULL AND kind <> 'press'
+               FROM posts WHERE posted_at >= ?1 AND deleted_at IS NULL AND kind <> 'press' AND NOT archived
                AND EXISTS (SELECT 1 FROM posts WHERE unread AND posted_at >= ?1) GROUP BY 1, 2 HAVING count(*) FILTER (WHERE unread) > 0""",
             (since.isoformat(), to_text(fetched_before) if fetched_before else None),
         )
