@@ -307,7 +307,7 @@ PUBLISHED_COLUMNS: dict[str, str] = {
 
 def meaning(table: str, column: str) -> str:
     """What a column of the database means."""
-    return COLUMNS.get(f"{table}.{column}", COLUMNS[column])
+    return COLUMNS.get(f"{table}.{column}") or COLUMNS[column]
 
 
 def published_meaning(table: str, column: str) -> str:
