@@ -35,7 +35,7 @@ Rounds = Mapping[dt.date, Sequence[DailyTrend]]
 CAVEATS = (
     "Each day is judged once, when it was complete. A live round also looks at the day that goes on, and may tell some hours earlier.",
     "Posts count from when they were fetched. Imported ones, those that a source's first crawl found, and retired ones, of which that "
-    "is not known or says nothing, count from when they were written.",
+    "is not known or says nothing, count from when they were written; days of archives are as they are stored.",
     "Edited and deleted posts are known only as they are now: their old words are gone for good. Corrections count, and the present "
     "model, teams and sources hold, from the beginning.",
 )
@@ -156,10 +156,13 @@ def as_known(
     spreads = store.spreads(first - dt.timedelta(days=MEMORY), last)
     earlier = {(team, source): days for (team, source, of), days in spreads.items() if of == model}
     found: dict[tuple[str, str], dict[dt.date, list[DailyTrend]]] = defaultdict(lambda: defaultdict(list))
+    for row in _archived(store, first, last, min_authors):
+        found[row.team, row.source][row.day].append(row)
     for month in range(0, (last - first).days + 1, _MONTH):
         begin = first + dt.timedelta(days=month)
         end = min(last, begin + dt.timedelta(days=_MONTH - 1))
-        said = ((late.get(post, voice[0]), voice) for post, voice in store.voices_by_post(begin, end, model))
+        stored = store.archived_pairs(begin, end)
+        said = ((late.get(post, voice[0]), voice) for post, voice in store.voices_by_post(begin, end, model) if voice[:2] not in stored)
         for found_by, row in figures_as_known((one for one in said if one[0] <= until), model, min_authors, earlier):
             found[row.team, row.source][found_by].append(row)
         for source in volumes:
@@ -167,6 +170,13 @@ def as_known(
             for found_by, row in volumes_as_known((one for one in posts if one[0] <= until), source, model):
                 found[ALL, source][found_by].append(row)
     return found
+
+
+def _archived(store: Store, first: dt.date, last: dt.date, min_authors: int) -> list[DailyTrend]:
+    """The figures of the days that an archive has a part in, as they are stored: there is one version of each."""
+    pairs = store.archived_pairs(first, last)
+    rows = store.trends(model=store.model, since=first) if pairs else []
+    return suppressed((row for row in rows if (row.day.isoformat(), row.team) in pairs), min_authors)
 
 
 def weeks_as_stored(store: Store, first: dt.date, last: dt.date) -> dict[tuple[str, str], dict[dt.date, list[DailyTrend]]]:

@@ -114,7 +114,10 @@ def _cells(store: Store, of: DigestOf | Days, min_authors: int) -> list[DailyTre
     model = store.model
     if digest.length(of) == 1:
         return [row for row in store.trends(model=model, since=of.last) if row.day == of.last]
-    rows = ((of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == model)
+    archived = store.archived_to(first_day(of), of.last)
+    rows = (
+        (of.last.isoformat(), *rest) for _, *rest in store.voices(first_day(of), of.last) if rest[2] == model and rest[0] not in archived
+    )
     return trend.summarise(trend.frame_of(rows), min_authors)
 
 

@@ -29,31 +29,44 @@ def explained(store: Store, config: Config, team: str, day: dt.date) -> dict[str
     """What moved the figure of a team on a UTC day, against the four weeks before; while an alert lasts, those before it began.
 
     Keys: team, name, day, why (sentences; None: too few people to tell anything), last_day (up to `day`, the last one on which
-    enough people spoke), those of explain.Explanation (None where `why` is) and representative (posts).
+    enough people spoke), archived (posts of these days are in an archive, so that nothing but posts is told), those of
+    explain.Explanation (None where `why` is) and representative (posts).
     """
     least, model = config.privacy.min_authors, store.model
     until = min(store.turn_began(team, day) or day, day)
-    posts = store.spoken(team, model, until - dt.timedelta(weeks=context.WEEKS), day)
+    first = until - dt.timedelta(weeks=context.WEEKS)
+    archived = bool(store.archived_pairs(first, day, team=team))
+    posts = [] if archived else store.spoken(team, model, first, day)
     found = explain.explain(posts, partial(store.wordings, team), since=day, until=until, min_authors=least)
     told = [row.day for row in store.trends(team=team, source=ALL, model=model) if row.sufficient and row.day <= day]
     named = config.team(team)
-    head = {"team": team, "name": named.name if named else team, "day": day, "last_day": max(told, default=None)}
+    head = {"team": team, "name": named.name if named else team, "day": day, "last_day": max(told, default=None), "archived": archived}
     if found is None:
-        return head | {"why": None} | {part.name: None for part in dataclasses.fields(explain.Explanation)} | {"representative": []}
+        nothing = {part.name: None for part in dataclasses.fields(explain.Explanation)}
+        posts_of_day = _quoted(store, config, team, day, "spike") if archived and day in told else []
+        return head | {"why": None} | nothing | {"representative": posts_of_day}
     kind = "spike" if found.change is None else "drop" if found.change.change < 0 else "rise"
     figures = dataclasses.asdict(found)
     for thread in figures["threads"]:
         shown = store.showing(team, model, [thread["post"]]) if thread["post"] else []
         thread["title"], thread["url"] = (excerpt(shown[0]["title"] or "", 80), shown[0]["url"]) if shown else (None, None)
-    chosen = explain.representative(store.evidence(team, ALL, model, day, day), kind, SHOWN)
-    quoted = [post | {"text": excerpt(post["text"], config.privacy.excerpt)} for post in store.showing(team, model, chosen)]
+    return head | {"why": explain.sentences(found, kind)} | figures | {"representative": _quoted(store, config, team, day, kind)}
+
+
+def _quoted(store: Store, config: Config, team: str, day: dt.date, kind: str) -> list[dict[str, Any]]:
+    """The posts of a day that show what an alert by a `kind` of rule tells."""
+    chosen = explain.representative(store.evidence(team, ALL, store.model, day, day), kind, SHOWN)
+    quoted = [post | {"text": excerpt(post["text"], config.privacy.excerpt)} for post in store.showing(team, store.model, chosen)]
     for post in quoted:
         del post["title"]
-    return head | {"why": explain.sentences(found, kind)} | figures | {"representative": quoted}
+    return quoted
 
 
 def explained_view(told: Mapping[str, Any]) -> Any:
     """`explained` as sentences, tables of sources and threads, terms and posts."""
+    if told["people"] is None and told["archived"]:
+        why = f"Posts of {told['day']}, or of the four weeks before, are in an archive: what moved {told['name']} is not told of them."
+        return Group(Text(why, style="dim"), *_posts_view(told))
     if told["people"] is None:
         other = f" The last day with enough is {told['last_day']}." if told["last_day"] else ""
         return Text(f"On {told['day']}, or before it, too few people spoke of {told['name']} to tell what moved.{other}", style="dim")
@@ -74,12 +87,16 @@ def explained_view(told: Mapping[str, Any]) -> Any:
         parts += ["", threads]
     if told["terms"]:
         parts += ["", Text("Heard more: " + ", ".join(f"{one['term']} ({one['people']} people)" for one in told["terms"]))]
-    if told["representative"]:
-        parts += ["", Text("Posts that show it:")]
+    return Group(*parts, *_posts_view(told))
+
+
+def _posts_view(told: Mapping[str, Any]) -> list[Any]:
+    """The posts that show it, if there are any."""
+    parts: list[Any] = ["", Text("Posts that show it:")] if told["representative"] else []
     for number, post in enumerate(told["representative"], 1):
         parts.append(Text(f"{number}. {post['label']} {post['value']:+z.2f}, {post['source']}, {post['posted_at'][11:16]} UTC"))
         parts += [Text(f"   {line}", style="dim") for line in (post["url"], f"“{post['text']}”" if post["text"] else "") if line]
-    return Group(*parts)
+    return parts
 
 
 def _table(*headers: str) -> Table:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from monitor import clock
+from monitor.archive.voices import beyond
 from monitor.config import Config
-from monitor.errors import InputError, StoreError
+from monitor.daemon import lock
+from monitor.errors import Busy, InputError, StoreError
 from monitor.store import Store
 from monitor.store.posts import distinctive
 from monitor.trend import trend
@@ -76,10 +78,12 @@ class Proof:
     rewritten: bool
     """Whether the file had to be written anew (VACUUM) to be rid of everything."""
     search: Search
+    unreached: list[str] = field(default_factory=list)
+    """Archives that could not be reached, in sentences: what was forgotten leaves their files with a later `trend`."""
 
     @property
     def complete(self) -> bool:
-        return not any(self.search.hits.values())
+        return not any(self.search.hits.values()) and not self.unreached
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "complete": self.complete}
@@ -88,10 +92,11 @@ class Proof:
 def found_at(store: Store, place: str, *, author: bool) -> tuple[list[int], tuple[str, str] | None]:
     """The posts at an address (or with a number), or all posts of their author; with the author's (source, key).
 
-    InputError when there is none, or when it is not clear who is meant.
+    One that only an archive holds comes into the store, without words, so that it leaves what every forgotten post does. InputError when
+    there is none, or when it is not clear who is meant.
     """
     spellings = list(dict.fromkeys(_spellings(place)))
-    found = store.at_addresses(spellings)
+    found = store.at_addresses(spellings) or _from_archives(store, spellings)
     nearest = next((each for each in spellings if any(row["url"] == each for row in found)), None)
     rows = [row for row in found if nearest is None or row["url"] == nearest]
     if not rows:
@@ -109,6 +114,15 @@ def found_at(store: Store, place: str, *, author: bool) -> tuple[list[int], tupl
     if key is None:
         raise InputError(f"the site did not say who wrote {place}: forget it by --url")
     return store.by_author(source, key), (source, key)
+
+
+def _from_archives(store: Store, spellings: Sequence[str]) -> list[Any]:
+    if not store.archives():
+        return []
+    from monitor.archive import forgetting  # here and below: what reads archives is an extra
+
+    store.show(forgetting.at_addresses(store, spellings), at=clock.now())
+    return store.at_addresses(spellings)
 
 
 def _spellings(place: str) -> Iterator[str]:
@@ -147,13 +161,13 @@ def forget_posts(
 
 
 def forget_source(
-    store: Store, config: Config, source: str, *, progress: Callable[[int, int], None] | None = None
+    store: Store, config: Config, source: str, *, day: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Proof:  # fmt: skip
-    """Forget a source whole. Nobody else may run `trend`, or crawl it, meanwhile."""
+    """Forget a source whole, as of today or of a UTC `day` (ISO text). Nobody else may run `trend`, or crawl it, meanwhile."""
     posts = check_source(store, config, source)
     needles, short = _needles(store, posts)
     loose = store.unbound(posts)
-    rows = store.forget_source(source)
+    rows = store.forget_source(source, day)
     return _proved(store, config, posts, rows, loose, needles, short, what=f"source {source}", tombstones=0, progress=progress)
 
 
@@ -162,7 +176,9 @@ def _proved(
     what: str, tombstones: int, progress: Callable[[int, int], None] | None,
 ) -> Proof:  # fmt: skip
     """Bring figures and files up to date, then search the files."""
-    days = trend(store, min_authors=config.privacy.min_authors, progress=progress)
+    more, unreached = clean_archives(store, config, now=clock.now(), progress=progress)
+    rows += more
+    days = trend(store, min_authors=config.privacy.min_authors, progress=progress, beyond=beyond(store))
     settle(store, config, clock.now().astimezone(dt.UTC).date())
     rows += loose - store.unbound(posts, sweep=True)
     store.purge()
@@ -174,7 +190,7 @@ def _proved(
         search = searched(store, needles)
     search.too_short = short
     marks = Counter(row["kind"] for row in store.forgotten())
-    return Proof(what, len(posts), dict(sorted((+rows).items())), tombstones, dict(marks), days, rewritten, search)
+    return Proof(what, len(posts), dict(sorted((+rows).items())), tombstones, dict(marks), days, rewritten, search, unreached)
 
 
 # ---- the search ---------------------------------------------------------------------------------------------------
@@ -292,10 +308,42 @@ def retire(store: Store, config: Config, *, now: dt.datetime) -> dict[str, int]:
 
     Days are UTC, and whole: a post goes with the day on which the youngest of its day is old enough.
     """
-    done = {}
+    done, kept = {}, kept_from(config, now)
     for source in store.sources_of_posts():
-        configured = config.source(source)
-        days = (configured.retention if configured else None) or config.privacy.retention
-        if days and (count := store.retire(source, now.astimezone(dt.UTC).date() - dt.timedelta(days=days), now)):
+        if (first := kept(source)) and (count := store.retire(source, first, now)):
             done[source] = count
     return done
+
+
+def kept_from(config: Config, now: dt.datetime) -> Callable[[str], dt.date | None]:
+    """By source, the first UTC day whose words may be kept at `now` (aware), as `retention` says; None: all may."""
+
+    def first(source: str) -> dt.date | None:
+        configured = config.source(source)
+        days = (configured.retention if configured else None) or config.privacy.retention
+        return now.astimezone(dt.UTC).date() - dt.timedelta(days=days) if days else None
+
+    return first
+
+
+def clean_archives(
+    store: Store, config: Config, *, now: dt.datetime, progress: Callable[[int, int], None] | None = None
+) -> tuple[Counter[str], list[str]]:
+    """Take out of archives' files what was forgotten here, and what is too old: rows that went or lost what they held, by archive.
+
+    And, in sentences, which archives could not be reached; the next call tries them again.
+    """
+    archives, kept = store.archives(), kept_from(config, now)
+    if not archives:
+        return Counter(), []
+    try:
+        from monitor.archive.forgetting import clean, due
+    except ImportError:
+        return Counter(), ["archives are read by the extra [archive]: pip install 'employee-forum-monitor[archive]'"]
+    if not any(due(archive, kept) for archive in archives):
+        return Counter(), []
+    try:
+        with lock(store.path, "backfill"):  # whose unfinished run is not to be taken away under it
+            return clean(store, min_authors=config.privacy.min_authors, now=now, kept_from=kept, progress=progress)
+    except Busy as error:
+        return Counter(), [f"what was forgotten leaves the archives at the next `forum-monitor trend`: {error}"]

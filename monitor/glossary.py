@@ -33,15 +33,19 @@ DESCRIPTIONS: dict[str, str] = {
     "silences": "Which alerts are kept and not sent, from when to when, and why.",
     "alert_posts": "The posts that show an alert, in order.",
     "deliveries": "The outbox: one row per message and target: on an event, with those that are `told_with` it, or a digest.",
-    "sources": "Every source that was ever crawled, and the days that its crawls span.",
+    "sources": "Every source that was ever crawled or that an archive is of, and the days that these span.",
     "visits": "What was decided on each URL of each source's last crawl: asked or refused, and why.",
     "site_files": "What each host's robots.txt and tdmrep.json held when last read, and what followed; a day old it is read anew.",
     "asked": "Requests made to each host by minute, of the last hours: what sources.per_hour is counted by.",
-    "covered_days": "Days of a source that a finished crawl has read.",
+    "covered_days": "Days of a source that a finished crawl has read, or that an archive holds.",
+    "archives": "Years of posts that are kept in files (`backfill`): where these lie, what read them, and which days they span.",
+    "archived_days": "Days of an archive whose figures are in daily_trends, and the digest of the files that they came from.",
+    "archived_teams": "Which teams an archive's day has figures of: computing such a day anew reads the archive.",
+    "archived_sources": "How many posts of a source that name a team an archive holds of a day.",
     "forgotten": "Whose posts, and which threads' titles, are not stored again; and which sources were forgotten whole.",
     "meta": "Facts on the database itself: `reader` (what reads its posts), `model` (whose scores are shown), "
     "`leftovers` (since when words that are gone linger in the index), `retired:SOURCE` (the day before which its posts were retired), "
-    "`corrected_by` (a hash of what all corrected figures rest on), "
+    "`merged` (the number of the last post that `merge` brought), `corrected_by` (a hash of what all corrected figures rest on), "
     "`heartbeat` (the end of the last run of `alert` that notify.heartbeat was told of).",
     "v_daily": "Per UTC day, team, source (`*`: all together) and model: counts, shares of voices, the mean with its 95 % interval "
     "low..high, and `coverage`: how far the sources crawled at that time were read. NULL figures: too few people.",
@@ -51,13 +55,16 @@ DESCRIPTIONS: dict[str, str] = {
     "v_corrected_weeks": "Per team, the seven UTC days up to `day`, all sources, with the model's errors taken out: mean and "
     "negative share with their 95 % intervals, beside what the model says of the same people.",
     "v_alerts": "One row per alert: what moved (`value`, from `before`), when and why, and the number of messages sent and unsent.",
-    "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl covered the day.",
+    "v_coverage": "Per UTC day and source: posts, posts not yet understood, and whether a finished crawl or an archive covered the day. "
+    "Where both hold posts of a day it is the larger number, since most are the same.",
 }
 """What each table and view is for."""
 
 COLUMNS: dict[str, str] = {
     "after": "the state or health that began; `firing` after `firing`: told again",
     "alert_id": "alerts.id",
+    "archive": "archives.name",
+    "archived": "1 if an archive gave the post to show its day: the archive's rows count there, and this one does not",
     "at": "when, UTC",
     "attempts": "how often it was tried",
     "author_key": "keyed hash of the author's name within the source; the name itself is nowhere",
@@ -92,6 +99,7 @@ COLUMNS: dict[str, str] = {
     "deleted": "posts whose words were removed",
     "deleted_at": "when the post's words were removed, UTC; NULL while it lives",
     "draw_id": "draws.id",
+    "archived_days.digest": "tells whether the day's files are unchanged",
     "digest": "`day` or `week`: the message is a digest of that length; NULL: it tells an event",
     "digest_day": "the last UTC day that the digest is of",
     "drawn": "1 if the post was drawn at random and read for `review`; what somebody thought worth correcting is no sample",
@@ -104,6 +112,7 @@ COLUMNS: dict[str, str] = {
     "event_id": "alert_events.id; NULL: a digest",
     "fetched_at": "when its present words were fetched, UTC",
     "finish_reason": "`finished`, or why the crawl did not come to its end",
+    "folded_at": "when its days were last taken over, UTC",
     "fired_at": "when the alert fired, UTC",
     "forgotten_on": "UTC day",
     "first_day": "the first UTC day that its crawls reached back to",
@@ -114,6 +123,10 @@ COLUMNS: dict[str, str] = {
     "input_hash": "tells whether what the model read is unchanged; empty: the model gave no score, and a correction holds its place",
     "key": "the fact's name",
     "kind": "`voice`, `press` or `import`; press is no voice and not in the trends",
+    "archives.first_day": "its first UTC day",
+    "archives.last_day": "its last UTC day",
+    "archives.name": "its folder's name",
+    "archives.sources": "the names of its sources, as JSON",
     "label": "the likeliest of negative, neutral and positive",
     "corrections.label": "negative, neutral or positive, as a person says",
     "v_corrections.label": "negative, neutral or positive, as a person says",
@@ -175,6 +188,7 @@ COLUMNS: dict[str, str] = {
     "read_at": "when it was read, or could not be, UTC",
     "read_by": "name@revision of the very model that gave the score, which of two that take turns it was; NULL: a correction alone",
     "readers": "who read them: `person`, or models by name@revision",
+    "reader": "what read it: the model and the definitions of teams",
     "reason": "why, in a sentence",
     "visits.reason": "why it was refused, not answered, or its answer not used; empty where all went well",
     "rejected": "entries of the site that are no usable posts",
@@ -184,6 +198,9 @@ COLUMNS: dict[str, str] = {
     "resolved_day": "the UTC day that ended it",
     "retired": "1 if its words, address and author went by privacy.retention, and it still counts in its day's figures",
     "retry_after": "until when the far side asked to be left alone, UTC; NULL: it did not",
+    "root": "the folder or address that it lies under",
+    "archives.retired": "the day before which posts of each of its sources lost names and links by privacy.retention, as JSON",
+    "run": "which of its runs the figures are from",
     "rule": "the rule's id in config.yaml",
     "silences.reason": "why, in the person's words",
     "silences.rule": "the rule's id; `*`: every rule",
@@ -222,6 +239,7 @@ COLUMNS: dict[str, str] = {
     "total": "sum of squares of the voices' values about their mean",
     "type": "the rule's type",
     "unchanged": "posts known as they were",
+    "unclean": "1 while something that was forgotten here may still be in its files, since they could not be reached",
     "unread": "0 understood, 1 not yet, 2 reworded since: its scores are of older words and count nowhere",
     "v_coverage.unread": "posts not yet understood",
     "untold": "why nobody was told so far, in a sentence; NULL: it was told",
@@ -237,6 +255,7 @@ COLUMNS: dict[str, str] = {
     "variance": "variance of one voice's value",
     "effective": "independent voices that are as much evidence as `authors`, since those of one thread have something in common",
     "voices": "distinct voices: authors, or threads where no author is known",
+    "words": "1 if it keeps the posts' words, 0 if it keeps those of a few that show its figures",
     "within_df": "degrees of freedom within threads",
     "within_squares": "sum of squares of voices about their threads' means",
 }
@@ -288,7 +307,7 @@ PUBLISHED_COLUMNS: dict[str, str] = {
 
 def meaning(table: str, column: str) -> str:
     """What a column of the database means."""
-    return COLUMNS.get(f"{table}.{column}", COLUMNS[column])
+    return COLUMNS.get(f"{table}.{column}") or COLUMNS[column]
 
 
 def published_meaning(table: str, column: str) -> str:

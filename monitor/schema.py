@@ -104,6 +104,12 @@ def m014_quick_views(db: Database) -> None:
     _execute(db, _QUICK_VIEWS)
 
 
+@migrations()
+def m015_archives(db: Database) -> None:
+    """Days that are kept in archives, as figures and a few posts that show them, which are no voices."""
+    _execute(db, _ARCHIVES)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is pending, inside the caller's transaction; `PRAGMA user_version` then holds the number of migrations."""
     db = Database(connection, execute_plugins=False, recursive_triggers=False)
@@ -438,4 +444,52 @@ _QUICK_VIEWS = (
     """DROP VIEW v_posts""",
     # The plus keeps SQLite from beginning with all scores where a team is asked for: a million of them, then sorted.
     _TWO_MODELS[-1].replace("s.post_id = p.id AND", "s.post_id = +p.id AND"),
+)
+
+# A post of an archive that shows its day is not counted: the archive's whole day is.
+_COUNTS_HERE = f"({_COUNTS} AND NOT {{0}}.archived)"
+_COUNT_NEW_HERE = _COUNT_NEW.replace(_COUNTS.format("new"), _COUNTS_HERE.format("new"))
+_UNCOUNT_OLD_HERE = _UNCOUNT_OLD.replace(_COUNTS.format("old"), _COUNTS_HERE.format("old"))
+_COUNTED_HERE = (*_COUNTED, "archived")
+
+# What somebody has a right to be forgotten may be in an archive's files, whatever wrote that here.
+_UNCLEAN = "UPDATE archives SET unclean = 1 WHERE NOT unclean AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = new.source)"
+
+_ARCHIVES = (
+    """ALTER TABLE posts ADD COLUMN archived INTEGER NOT NULL DEFAULT 0""",
+    """CREATE TABLE archives (
+        name TEXT PRIMARY KEY, root TEXT NOT NULL, run TEXT NOT NULL, model TEXT NOT NULL, reader TEXT NOT NULL, sources TEXT NOT NULL,
+        first_day TEXT NOT NULL, last_day TEXT NOT NULL, words INTEGER NOT NULL, folded_at TEXT NOT NULL,
+        unclean INTEGER NOT NULL, retired TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE archived_days (
+        day TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT NOT NULL, posts INTEGER NOT NULL,
+        PRIMARY KEY (day, archive)) WITHOUT ROWID""",
+    """CREATE TABLE archived_teams (
+        day TEXT NOT NULL, team TEXT NOT NULL, archive TEXT NOT NULL, PRIMARY KEY (day, team, archive)) WITHOUT ROWID""",
+    """CREATE TABLE archived_sources (
+        day TEXT NOT NULL, source TEXT NOT NULL, archive TEXT NOT NULL, posts INTEGER NOT NULL,
+        PRIMARY KEY (day, source, archive)) WITHOUT ROWID""",
+    """CREATE INDEX posts_archived ON posts (posted_at) WHERE archived""",
+    f"""CREATE TRIGGER archives_of_marked AFTER INSERT ON forgotten WHEN new.kind <> 'source' BEGIN {_UNCLEAN}; END""",
+    f"""CREATE TRIGGER archives_of_hidden AFTER UPDATE OF native_id ON posts WHEN new.native_id <> old.native_id AND NOT new.retired
+        BEGIN {_UNCLEAN}; END""",
+    f"""CREATE TRIGGER archives_of_buried AFTER INSERT ON posts
+        WHEN new.native_id >= 'hidden:' AND new.native_id < 'hidden;' AND NOT new.retired BEGIN {_UNCLEAN}; END""",
+    *(f"DROP TRIGGER post_days_{what}" for what in ("new", "gone", "changed")),
+    f"""CREATE TRIGGER post_days_new AFTER INSERT ON posts BEGIN {_COUNT_NEW_HERE}; END""",
+    f"""CREATE TRIGGER post_days_gone AFTER DELETE ON posts BEGIN {_UNCOUNT_OLD_HERE}; END""",
+    f"""CREATE TRIGGER post_days_changed AFTER UPDATE OF {", ".join(_COUNTED_HERE)} ON posts
+        WHEN ({", ".join(f"old.{name}" for name in _COUNTED_HERE)}) IS NOT ({", ".join(f"new.{name}" for name in _COUNTED_HERE)})
+        BEGIN {_UNCOUNT_OLD_HERE}; {_COUNT_NEW_HERE}; END""",
+    """DROP VIEW v_coverage""",
+    """CREATE VIEW v_coverage AS
+        WITH counts AS (SELECT day, source, max(posts) AS posts, sum(unread) AS unread FROM (
+                SELECT day, source, posts, unread FROM post_days WHERE posts > 0
+                UNION ALL SELECT day, source, posts, 0 FROM archived_sources) GROUP BY day, source),
+        days AS (SELECT day, source FROM counts UNION SELECT day, source FROM covered_days
+                 UNION SELECT substr(started_at, 1, 10), source FROM crawls)
+        SELECT days.day, days.source, coalesce(counts.posts, 0) AS posts, coalesce(counts.unread, 0) AS unread,
+            CASE WHEN days.source IN (SELECT source FROM sources) THEN EXISTS (
+                SELECT 1 FROM covered_days d WHERE d.day = days.day AND d.source = days.source) END AS covered
+        FROM days LEFT JOIN counts ON counts.day = days.day AND counts.source = days.source""",
 )

@@ -43,7 +43,8 @@ def day_shown(store: Store, today: dt.date) -> dt.date:
 def overview(store: Store, config: Config, day: dt.date, days: Recent | None = None) -> list[dict[str, Any]]:
     """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before.
 
-    `days` is what `recent` gives, where that was read already.
+    `days` is what `recent` gives, where that was read already. `week_archived`: posts of the seven days are in an archive, so that only
+    single days have figures.
     """
     least = config.privacy.min_authors
     week = dt.timedelta(days=6)
@@ -53,6 +54,7 @@ def overview(store: Store, config: Config, day: dt.date, days: Recent | None = N
     days = recent(store, config, day) if days is None else days
     firing = store.firing(day)
     coverage = store.coverage(day - week, day)
+    archived = {team for _, team in store.archived_pairs(day - week, day)}
     rows = []
     for team in config.teams:
         one, seven, old = days[team.id][-1], now.get(team.id), then.get(team.id)
@@ -68,6 +70,7 @@ def overview(store: Store, config: Config, day: dt.date, days: Recent | None = N
                 "change_low": low,
                 "change_high": high,
                 "week_coverage": coverage,
+                "week_archived": team.id in archived,
                 "min_authors": least,
                 "sparkline": sparkline([row.mean if row else None for row in days[team.id]]),
                 "alert": ", ".join(alert["rule"] for alert in firing if alert["team"] == team.id) or None,
@@ -116,13 +119,16 @@ def overview_table(
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     silent = []
     for row in rows:
-        if not row["week_posts"]:
+        if not row["week_posts"] and not row["week_archived"]:
             silent.append(row["name"])
             continue
         interval = f"{row['week_low']:+z.2f} to {row['week_high']:+z.2f}" if row["week_low"] is not None else ""
+        missing, counts = "insufficient", [str(row["week_authors"]), str(row["week_posts"])]
+        if row["week_archived"]:
+            missing, counts = "in an archive", ["", ""]
         table.add_row(
-            row["name"], _mean(row["today_mean"]), str(row["today_authors"]), _mean(row["week_mean"]), interval, str(row["week_authors"]),
-            str(row["week_posts"]), _mean(row["change"], missing=""), row["sparkline"], Text(row["alert"] or "", style="bold red"),
+            row["name"], _mean(row["today_mean"]), str(row["today_authors"]), _mean(row["week_mean"], missing), interval, *counts,
+            _mean(row["change"], missing=""), row["sparkline"], Text(row["alert"] or "", style="bold red"),
         )  # fmt: skip
     coverage = rows[0]["week_coverage"] if rows else None
     least = rows[0]["min_authors"] if rows else 0
@@ -134,6 +140,8 @@ def overview_table(
     notes += [f"Alert {alert['rule']} on {alert['source']}: {alert['reason']}" for alert in firing if alert["team"] == ALL]
     if turns(day - dt.timedelta(days=6), day, rotate_keys):
         notes.append("Author keys turned within these days: who wrote before and after counts as two people.")
+    if archived := [row["name"] for row in rows if row["week_archived"]]:
+        notes.append(f"Posts on {', '.join(archived)} are in an archive: each day has its figures, the seven together have none.")
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
     if len(silent) == len(rows):
@@ -230,6 +238,11 @@ def team_view(store: Store, config: Config, team_id: str, days: Sequence[Mapping
         )
         if alert["why"]:
             parts.append(Text(alert["why"], style="dim"))
+    if days:
+        first, last = (dt.date.fromisoformat(row["day"]) for row in (days[-1], days[0]))
+        if archived := sorted(day for day, _ in store.archived_pairs(first, last, team=team_id)):
+            span = f"{len(archived)} of these days, {archived[0]} to {archived[-1]},"
+            parts.append(Text(f"Posts of {span} are in an archive: `posts` and `query --archive` show them.", style="dim"))
     if days and days[0]["week_corrected_by"]:
         parts.insert(1, _week_text(days[0]))
     return Group(*parts) if days else Group(Text(f"Nothing is known of {team_id} in these days.", style="dim"), *parts[1:])
@@ -298,11 +311,13 @@ def posts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
         return Text("No such posts. Try more --days, or another --search.", style="dim")
     parts: list[Any] = []
     for row in rows:
-        head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  #{row['id']}  {row['source']}  ")
+        number = f"#{row['id']}" if row["id"] else f"archive {row['archive']}"
+        head = Text(f"{row['posted_at'][:16].replace('T', ' ')}  {number}  {row['source']}  ")
         figure = "(corrected)" if row["corrected"] else f"{row['value']:+z.2f}"
         head.append(f"{row['label']} {figure}", style=_STYLES.get(row["label"], ""))
         head.append(f"  {row['url']}", style="dim")
-        parts += [head, Text("    " + " ".join(row["text"].split())[:400])]
+        kept = row["text"] or row["id"]
+        parts += [head, Text("    " + " ".join(row["text"].split())[:400]) if kept else Text("    (its words are not kept)", style="dim")]
     return Group(*parts)
 
 

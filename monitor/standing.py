@@ -55,11 +55,14 @@ def first_day(last: dt.date, days: int) -> dt.date:
 
 
 def team_week(store: Store, config: Config, team: str, last: dt.date) -> TeamWeek:
-    """The week to `last` of a team, and the one before."""
+    """The week to `last` of a team, and the one before; without what an archive has a part in."""
     begin, least = first_day(last, WEEK), config.privacy.min_authors
     by: dict[str, list[tuple[object, ...]]] = {"week": [], "before": [], "source": [], "language": []}
+    archived = store.archived_to(first_day(last, 2 * WEEK), last).get(team)
     for language, day, _, source, _, *voice in store.voices_by_language([team], first_day(last, 2 * WEEK), last):
         now = day >= begin.isoformat()
+        if archived and (archived >= begin or not now):
+            continue
         by["week" if now else "before"].append((ALL, *voice))
         if now:
             by["source"].append((source, *voice))
@@ -79,14 +82,16 @@ def _beside(total: DailyTrend | None, parts: Sequence[DailyTrend], least: int) -
 
 
 def windows(store: Store, config: Config, teams: Sequence[str], last: dt.date, lengths: Sequence[int]) -> dict[int, dict[str, DailyTrend]]:
-    """The figures of `teams` over so many UTC days to `last`, by number of days and team; a team that nobody spoke of has none."""
+    """The figures of `teams` over so many UTC days to `last`, by number of days and team; a team that nobody spoke of, or whose days
+    are partly in an archive, has none."""
     begins = {days: first_day(last, days).isoformat() for days in lengths}
     voices = store.voices_by_language(teams, first_day(last, max(lengths)), last) if teams else []
+    archived = store.archived_to(first_day(last, max(lengths)), last) if teams else {}
     rows = [
         (last.isoformat(), team, ALL, str(days), *voice)
         for _, day, team, _, _, *voice in voices
         for days, begin in begins.items()
-        if day >= begin
+        if day >= begin and (team not in archived or archived[team].isoformat() < begin)
     ]
     found = trend.figures(trend.frame_of(rows), config.privacy.min_authors) if rows else []
     return {days: {row.team: row for row in found if row.model == str(days)} for days in lengths}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import logging
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -18,6 +19,7 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from monitor.errors import MonitorError, StoreError
 from monitor.records import ALL, DailyTrend, Spread, from_text, to_text
 from monitor.rules.statistics import correlation, evidence, margin, pooled
 from monitor.store import Store
@@ -42,12 +44,33 @@ _PART = 200_000
 """Posts whose echoes are found in one go: beside their sketches those of REACH before and after are in memory."""
 
 
-def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
+Voice = tuple[str, str, str, str, str, str, str, float]
+"""A row of a frame of voices."""
+
+Beyond = Callable[[dt.date, dt.date, str | None], Iterable[Voice]]
+"""Gives what archives hold beside the store of some UTC days, of one team or all, as `Store.voices` does; MonitorError: cannot be read."""
+
+log = logging.getLogger("forum-monitor")
+
+
+def _no_archive(*_: object) -> list[Voice]:
+    raise StoreError("days of an archive cannot be computed without it")
+
+
+def trend(
+    store: Store,
+    *,
+    min_authors: int,
+    rebuild: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    beyond: Beyond = _no_archive,
+) -> int:
     """Bring the daily trends up to date; returns the number of (day, team) pairs computed.
 
     `rebuild` computes all of them, echoes too; a `min_authors` other than that of the last run all but echoes. Each chunk is
     stored for itself, so an interrupted run is gone on with by the next. `progress` is called with (posts looked through for echoes,
-    0), since nobody counts them before, and then with (pairs done, pairs in all).
+    0), since nobody counts them before, and then with (pairs done, pairs in all). Days of which archives hold a part are computed from
+    the store's voices and those that `beyond` gives; where these cannot be read, the days stay marked for the next run, which is said.
     """
     if rebuild or store.fact(_FACT) != str(min_authors):
         with store.writing():
@@ -58,25 +81,45 @@ def trend(store: Store, *, min_authors: int, rebuild: bool = False, progress: Ca
     settle_echoes(store, progress)
     dirty = store.dirty_days()
     done, all_pairs = 0, len(dirty)
-    for pairs in list(_chunks(dirty)):
-        teams = {team for _, team in pairs}
-        first, last = (dt.date.fromisoformat(day) for day in (min(pairs)[0], max(pairs)[0]))
-        rows = store.voices(first, last, team=teams.pop() if len(teams) == 1 else None)
-        frame = frame_of(row for row in rows if row[:2] in pairs)
-        found = _figures(frame, min_authors) + _figures(frame.assign(source=ALL), min_authors)
+    waits: list[str] = []
+    waiting = 0
+    for chunk in list(_chunks(dirty)):
+        teams = {team for _, team in chunk}
+        team = teams.pop() if len(teams) == 1 else None
+        first, last = (dt.date.fromisoformat(day) for day in (min(chunk)[0], max(chunk)[0]))
+        archived = store.archived_pairs(first, last, team=team) & chunk.keys()
+        pairs, more = chunk, []
+        try:
+            more = [row for row in beyond(first, last, team) if row[:2] in archived] if archived else []
+        except MonitorError as error:
+            waits.append(str(error))
+            waiting += len(archived)
+            pairs = {pair: marks for pair, marks in chunk.items() if pair not in archived}
+        if not pairs:
+            continue
+        frame = frame_of([*(row for row in store.voices(first, last, team=team) if row[:2] in pairs), *more])
+        found = daily(frame, min_authors) + daily(frame.assign(source=ALL), min_authors)
         for pair in pairs:
             del dirty[pair]
         with store.writing():
             store.replace_trends(pairs, [row for row, _ in found])
             store.keep_spreads((row, spread) for row, spread in found if spread)
-            _settle_intervals(store, pairs, dirty)
+            settle_intervals(store, pairs, dirty)
         done += len(pairs)
         if progress:
             progress(done, all_pairs)
+    if waits:
+        log.warning("trend: %s; %d team days wait", waits[0], waiting)
     return done
 
 
-def _settle_intervals(store: Store, pairs: Iterable[tuple[str, str]], waiting: Container[tuple[str, str]]) -> None:
+def begin(store: Store, min_authors: int) -> None:
+    """Note, where nothing was ever computed, for how many people the figures are that come from elsewhere."""
+    if store.fact(_FACT) is None:
+        store.set_fact(_FACT, str(min_authors))
+
+
+def settle_intervals(store: Store, pairs: Iterable[tuple[str, str]], waiting: Container[tuple[str, str]]) -> None:
     """Set the intervals of these (day, team), and of the MEMORY days after each, which rest on them.
 
     Those that are `waiting` to be computed themselves are left: each interval is set after the last change of what it rests on.
@@ -182,10 +225,12 @@ def _said(store: Store, posts: Sequence[int]) -> dict[int, Said]:
 def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> dict[str, DailyTrend]:
     """The figures of each team over the UTC days `first`..`last` together, all sources, by the model that is shown.
 
-    A voice is an author over the whole span, so seven days are not the mean of seven means. `day` is the last one.
+    A voice is an author over the whole span, so seven days are not the mean of seven means. `day` is the last one. A team whose days
+    are partly in an archive has none.
     """
-    model = store.model
-    rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in store.voices(first, last) if rest[0] == model)
+    model, archived = store.model, store.archived_to(first, last)
+    voices = (row for row in store.voices(first, last) if row[1] not in archived)
+    rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in voices if rest[0] == model)
     return {row.team: row for row in figures(frame_of(rows), min_authors)}
 
 
@@ -199,7 +244,7 @@ def summarise(
     variance and the design effect of threads (statistics.evidence), cut to [-1, 1]. How alike those of a thread are is told by the
     day and by the MEMORY days before it in `earlier`: of each (team, source), in order of day.
     """
-    found = _figures(frame, min_authors) + _figures(frame.assign(source=ALL), min_authors)
+    found = daily(frame, min_authors) + daily(frame.assign(source=ALL), min_authors)
     rows = [_with_interval(row, spread, earlier.get((row.team, row.source), ())) for row, spread in found]
     return sorted(rows, key=lambda row: (row.day, row.team, row.source, row.model))
 
@@ -216,11 +261,14 @@ def frame_of(rows: Iterable[Sequence[object]]) -> DataFrame:
 
 def figures(frame: DataFrame, min_authors: int) -> list[DailyTrend]:
     """One row per day, team, source and model of the frame, as `summarise` says; sources and days stand for themselves alone."""
-    return [_with_interval(row, spread) for row, spread in _figures(frame, min_authors)]
+    return [_with_interval(row, spread) for row, spread in daily(frame, min_authors)]
 
 
-def _figures(frame: DataFrame, min_authors: int) -> list[tuple[DailyTrend, Spread | None]]:
-    """One row per day, team, source and model of the frame, and what its interval is made of, which it does not have yet."""
+def daily(frame: DataFrame, min_authors: int) -> list[tuple[DailyTrend, Spread | None]]:
+    """One row per day, team, source and model of the frame, and what its interval is made of, which it does not have yet.
+
+    With `min_authors` = 1 every row has its figures. Sources stand for themselves: `frame.assign(source=ALL)` gives all together.
+    """
     shares = frame.assign(posts=1, **{label: (frame["label"] == label).astype(float) for label in _LABELS})
     # What a voice says in a thread, then what it says in all: each voice weighs one, whatever it writes.
     cells = shares.groupby([*_GROUP, "thread", "voice"], observed=True)[["posts", "value", *_LABELS]].sum()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,8 @@ def computed(
     """The corrected figures of the DAYS days up to each of the UTC days `first`..`last`, or `only` some, as ISO text; computed anew.
 
     Where author keys turn within a week one person can be two voices, so twice as many are needed. A person whose posts were retired is
-    known within the day alone: a week of several days that has such posts gets none. (What was stored of it before stays while nothing
+    known within the day alone: a week of several days that has such posts gets none, and so does one with a day of an archive, whose posts
+    the store does not hold. (What was stored of it before stays while nothing
     of it changes.)
     """
     import numpy as np  # here and below, since most runs find nothing to do, and numpy takes longer than they do
@@ -93,9 +95,12 @@ def computed(
     day, voice, thread, language, *shares, label, chance, said, reader, retired = zip(*rows, strict=True)
     pool = Pool.of_columns(voice, thread, language, np.array(shares, dtype=np.float64).T, label, chance, said, reader)
     days, gone = np.array(day), np.array(retired, dtype=bool)
+    archived = sorted(day for day, _ in store.archived_pairs(_begin(first), last, team=team))
     found = {}
     for end in only or [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]:
         begin = _begin(end)
+        if bisect_left(archived, begin.isoformat()) < bisect_right(archived, end.isoformat()):
+            continue
         week = slice(int(np.searchsorted(days, begin.isoformat())), int(np.searchsorted(days, end.isoformat(), "right")))
         if gone[week].any() and len(set(day[week])) > 1:
             continue

@@ -16,11 +16,10 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("duckdb")
 
-from monitor.archive.fold import fold
-
 from monitor.archive import work
 from monitor.archive.backfill import Done, backfill
 from monitor.archive.engines import Local
+from monitor.archive.fold import fold
 from monitor.archive.inputs import plan
 from monitor.archive.job import Found, Job, Scored, Split
 from monitor.archive.layout import Root

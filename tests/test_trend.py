@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -43,29 +44,25 @@ class Said:
 
 def say(store: Store, posts: Iterable[Said]) -> None:
     """Store posts as if they had been collected and understood."""
-    for post in posts:
-        at = dt.datetime.combine(post.day, dt.time(12), dt.UTC)
-        text = f"{post.team} {post.key}"
-        store.save_posts(
-            [
-                Post(
-                    post.source,
-                    post.key,
-                    "u",
-                    text,
-                    at,
-                    at,
-                    thread_id=post.thread,
-                    author_key=f"{post.source} {post.author}",
-                    kind=post.kind,
-                )
-            ]
+    said = list(posts)
+    at = {post: dt.datetime.combine(post.day, dt.time(12), dt.UTC) for post in said}
+    texts = {post: f"{post.team} {post.key}" for post in said}
+    store.save_posts(
+        Post(
+            post.source, post.key, "u", texts[post], at[post], at[post], thread_id=post.thread,
+            author_key=f"{post.source} {post.author}", kind=post.kind,
         )
-        row = store.rows("SELECT id FROM posts WHERE source = ? AND native_id = ?", (post.source, post.key))[0]
-        score = Score(post.model, max(0.0, -post.value), 1 - abs(post.value), max(0.0, post.value))
-        reading = Reading(row["id"], text_hash(text), "en", [Mention(post.team, 0, 4)], {post.team: (text_hash(text), score)})
-        store.read_by(f"reader of {post.model}", post.model)
-        store.save_readings([reading], model=post.model, at=at)
+        for post in said
+    )  # fmt: skip
+    ids = {(row[0], row[1]): row[2] for row in store.rows("SELECT source, native_id, id FROM posts")}
+    for model, of_model in itertools.groupby(said, key=lambda post: post.model):
+        store.read_by(f"reader of {model}", model)
+        readings = []
+        for post in of_model:
+            score, digest = Score(model, max(0.0, -post.value), 1 - abs(post.value), max(0.0, post.value)), text_hash(texts[post])
+            number = ids[post.source, post.key]
+            readings.append(Reading(number, digest, "en", [Mention(post.team, 0, 4)], {post.team: (digest, score)}))
+        store.save_readings(readings, model=model, at=max(at.values()))
 
 
 def authors(count: int, value: float, **settings: object) -> list[Said]:

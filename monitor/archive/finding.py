@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+import string
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ahocorasick_rs import AhoCorasick, Implementation
@@ -17,60 +19,88 @@ from monitor.archive import shapes
 from monitor.archive.inputs import place, rows
 from monitor.archive.job import Job, Split, Tally
 from monitor.archive.layout import named
+from monitor.archive.shapes import Markup
 from monitor.config import Team
 from monitor.mentions import Finder, fold
 from monitor.pages import Rejected
 from monitor.privacy import hiding
 from monitor.records import MAX_TEXT, Mention, Post, clean
-from monitor.store.posts import hidden_id, mark
+from monitor.store.posts import distinctive, hidden_id, mark
 
 PLACES = 5
 """So many broken rows of a split are told by their place; all are counted."""
 
-_WORD = re.compile(r"[^\s!-/:-@\[-`{-~]+")  # neither space nor ASCII punctuation: what markup cannot begin or end with
+_W = r"[^\s!-/:-@\[-`{-~]"  # neither space nor ASCII punctuation: what markup never begins or ends with
+_WORD = re.compile(f"{_W}+")
+_LETTERS = frozenset(string.ascii_lowercase)
+_ALNUM = _LETTERS | frozenset(string.digits)
+# What `clean` drops and `fold` makes plain letters of, and the sigmas, whose small form hangs on their neighbours.
+_ODD = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u0130\u03a3\u03c2\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ud800-\udfff\ufeff\uff01-\uff5e"
+    "\ufff9-\ufffb]"
+)
+# What can join letters that stand apart in HTML: right after a letter a tag that opens no paragraph, or closes and a letter or another
+# tag follows; an entity for anything but a sign; a picture, which may be an emoji.
+_IN_HTML = (
+    rf"(?<=<)(?:(?<={_W}<)(?:(?!p>|br[\s/>]|/\w++>)|/\w++>(?:</\w++>)*+(?:<(?!p>|br[\s/>])|{_W}))|img|i\s)"
+    r"|(?<=&)(?=[#a-z])(?!(?:quot|gt|lt|nbsp|\#x27|\#x2f|\#39|amp(?!;[#a-z]));)"
+)
+# And in Markdown: emphasis within a word, a link right after or before a letter.
+_IN_MARKDOWN = rf"(?<=[*~`])(?<=[^\s!-/:-@\[-^`{{-~].)[*_~`]*+{_W}|(?<={_W}\[)|(?<=[)\]]){_W}"
+_PIECES: Mapping[Markup, re.Pattern[str]] = {
+    "html": re.compile(f"[<&](?:{_IN_HTML})"),
+    "markdown": re.compile(rf"[<&*~`\[)\]](?:{_IN_HTML}|{_IN_MARKDOWN})"),
+}
 
 
 class Sieve:
-    """Lets pass every text in which a `Finder` of these teams could find one, and few others. Made once for many texts."""
+    """Lets pass every text in which a `Finder` of these teams would find a name, and few others. Made once for many texts.
+
+    It looks for the two longest words of each alias, where no letter joins them to a longer one: markup may stand between words. What
+    may join or hide letters lets a text pass unread.
+    """
 
     def __init__(self, teams: Sequence[Team]) -> None:
-        names = {_folded(clean(alias.text)) for team in teams for alias in team.aliases} - {""}
-        words = [max(_WORD.findall(name), key=len, default="") for name in names]
-        self._everything = "" in words  # an alias of signs alone
-        self._automaton = AhoCorasick(sorted({*words} - {""}), implementation=Implementation.DFA)
+        patterns: dict[str, int] = {}
+        tokens: dict[tuple[int, str | None], int] = {}
+        names: set[frozenset[int]] = set()
+        for alias in (alias for team in teams for alias in team.aliases):
+            text = clean(alias.text)
+            words = sorted(_WORD.finditer(fold(text).replace("ς", "σ")), key=lambda word: word.end() - word.start(), reverse=True)[:2]
+            if len(words) == 2 and len(words[0][0]) > 3 and len(words[1][0]) == 1:
+                words.pop()
+            numbers = [patterns.setdefault(word[0], len(patterns)) for word in words]
+            written = [text[word.start() : word.end()] if alias.case and text.isascii() else None for word in words]
+            if text:
+                names.add(frozenset(tokens.setdefault(token, len(tokens)) for token in zip(numbers, written, strict=True)))
+        self._blind = frozenset() in names  # an alias of signs alone is looked for by nothing but the Finder
+        self._tokens: list[list[tuple[int, str | None]]] = [[] for _ in patterns]
+        for (pattern, as_written), token in tokens.items():
+            self._tokens[pattern].append((token, as_written))
+        self._beside = [[name - {token} for name in names if token in name] for token in range(len(tokens))]
+        self._automaton = AhoCorasick(list(patterns), implementation=Implementation.DFA)
 
-    def passes(self, text: str, *, joined: bool) -> bool:
-        """Whether `text`, as a row holds it, may name a team. `joined` as in `Shape`: then its markup may hide a name in pieces."""
-        if len(text) > MAX_TEXT:
+    def passes(self, text: str, markup: Markup | None) -> bool:
+        """Whether `text`, as a row holds it, may name a team. `markup` is what stands in it."""
+        if self._blind or len(text) > MAX_TEXT or "\0" in text:  # which Markdown makes a sign of
             return True
-        if text.isascii():
-            if _UNSEEN.search(text):
-                return True
-            text = text.lower()
+        if _ODD.search(text) or not unicodedata.is_normalized("NFC", text):
+            text = clean(text)
+            folded, plain = fold(text).replace("ς", "σ"), False
         else:
-            text = _folded(clean(text))
-        return self._everything or bool(self._automaton.find_matches_as_indexes(text)) or (joined and _PIECES.search(text) is not None)
-
-
-# What joins words that stand apart in HTML or Markdown: a tag or a comment right after a letter that opens no paragraph, an entity
-# for anything but a sign, a picture that is an emoji, emphasis within a word, a link right before a letter.
-_W = r"[^\s!-/:-@\[-`{-~]"
-_PIECES = re.compile(
-    rf"[<&)\]*~`](?:"
-    rf"(?<=(?<={_W})<)(?!p>|br[\s/>]|/\w++>)"
-    rf"|(?<=(?<={_W})<)(?:/\w++>)(?:</\w++>)*+(?:<(?!p>|br[\s/>])|{_W})"
-    rf"|(?<=<)(?:img|i\s)"
-    rf"|(?<=&)(?=[#a-z])(?!(?:quot|gt|lt|apos|nbsp|\#x27|\#x2f|\#39|\#34|\#47|amp);)"
-    rf"|(?<=[)\]])(?={_W})"
-    rf"|(?<=[*~`])[*_~`]*+(?={_W})"
-    rf")"
-)
-_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-
-
-def _folded(text: str) -> str:
-    """`fold`, less what depends on the neighbours: a Greek sigma that ends a word is another letter."""
-    return fold(text).replace("ς", "σ")
+            folded, plain = text.lower(), True
+        found: set[int] = set()
+        for pattern, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
+            if start and folded[start - 1] in _ALNUM and folded[start] in _ALNUM:
+                continue
+            if folded[end - 1] in _ALNUM and folded[end : end + 1] in _LETTERS:
+                continue  # a number may follow: Qwen2.5
+            for token, written in self._tokens[pattern]:
+                if not plain or written is None or text[start:end] == written:
+                    found.add(token)
+                    if any(others <= found for others in self._beside[token]):
+                        return True
+        return markup is not None and _PIECES[markup].search(folded) is not None
 
 
 def candidates(split: Split, job: Job, tally: Tally) -> Iterator[tuple[Post, list[Mention]]]:
@@ -95,7 +125,7 @@ def candidates(split: Split, job: Job, tally: Tally) -> Iterator[tuple[Post, lis
         number, row = item
         tally.rows += 1
         texts = shape.texts(row, job.mapping)
-        if texts and not any(sieve.passes(text, joined=shape.joined) for text in texts):
+        if texts and not any(sieve.passes(text, shape.markup) for text in texts):
             tally.posts += 1
             continue
         found = shapes.post(split.shape, row, split.source, mapping=job.mapping, hide=hide, now=job.now, kind=job.kind)
@@ -111,18 +141,22 @@ def candidates(split: Split, job: Job, tally: Tally) -> Iterator[tuple[Post, lis
 
 
 def _kept(post: Post, job: Job) -> Post | None:
-    """The post as the store would keep it; None where it is not to be kept (`Posts.save_posts`)."""
-    day = post.posted_at.astimezone(dt.UTC).date()
+    """The post as `Posts.save_posts` would keep it; None where it would not, or the post is of another time."""
+    source, day = post.source, post.posted_at.astimezone(dt.UTC).date()
     if (job.since and day < job.since) or (job.until and day > job.until):
         return None
-    source = post.source
-    if {(source, post.native_id), (source, hidden_id(source, post.native_id))} & job.gone:
+    if (source, post.native_id) in job.gone or (source, hidden_id(source, post.native_id)) in job.gone:
         return None
     if post.author_key and mark("author", source, post.author_key) in job.forgotten:
         return None
     if post.title and mark("title", source, post.title) in job.forgotten:
         post = replace(post, title=None)
-    return post
+    gone = {each: hidden_id(source, each) for each in (post.parent_id, post.thread_id) if each and distinctive(each)}
+    gone = {each: hidden for each, hidden in gone.items() if (source, hidden) in job.gone}
+    if not gone:
+        return post
+    parent_id, thread_id = post.parent_id or "", post.thread_id or ""
+    return replace(post, parent_id=None if parent_id in gone else post.parent_id, thread_id=gone.get(thread_id, post.thread_id))
 
 
 def _reject(tally: Tally, split: Split, number: int, reason: str) -> None:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from aiohttp import ClientError
 from fsspec.utils import glob_translate
 from pyarrow import fs
 
@@ -50,8 +51,9 @@ FORMATS: Mapping[str, Format] = {
 _PACKED = (".gz", ".bz2", ".zst")
 _BUFFER = 1024 * 1024
 _WINDOW = 2**31  # of zstd's --long=31, by which the dumps of forums are packed
-_SAMPLE = 20  # lines by which the shape of a file is told
+_SAMPLE = 100  # lines by which the shape of a file is told
 _DAMAGED = (EOFError, OSError, zstandard.ZstdError, zlib.error)
+_UNREAD = (OSError, pa.ArrowException, ValueError, ClientError)
 _LOOKING = 8  # files at once
 _BATCH = 2_000
 
@@ -65,17 +67,26 @@ class Row(Mapping[str, object]):
         self._columns, self._at = columns, at
 
     def __getitem__(self, name: str) -> object:
-        return self._columns[name][self._at].as_py()
+        return _value(self._columns[name][self._at])
 
     def get(self, name: str, default: object = None) -> object:  # Mapping's own raises and catches for every name that is not there
         column = self._columns.get(name)
-        return default if column is None else column[self._at].as_py()
+        return default if column is None else _value(column[self._at])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
     def __len__(self) -> int:
         return len(self._columns)
+
+
+def _value(cell: pa.Scalar) -> object:
+    """What stands in a cell. Databases write texts as bytes too, and nothing made sure that they are UTF-8."""
+    try:
+        value = cell.as_py()
+    except UnicodeDecodeError:
+        value = cell.as_buffer().to_pybytes()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 # ---- which files, and which pieces of them ----------------------------------------------------------------------------
@@ -150,15 +161,16 @@ def _files(where: str) -> tuple[list[str], Counter[str]]:
     files, path = reached(where)
     web = where.startswith(("http://", "https://"))
     try:
-        if _ending(path) in FORMATS if web else files.get_file_info(path).type == fs.FileType.File:
+        kind = fs.FileType.Unknown if web else files.get_file_info(path).type
+        if _ending(path) in FORMATS if web else kind == fs.FileType.File:
             found, folder = [path], path
         else:
-            wild = re.search(r"\*" if web else r"[*?[]", path)
+            wild = None if kind == fs.FileType.Directory else re.search(r"\*" if web else r"[*?[]", path)
             folder = path[: path.rindex("/", 0, wild.start())] if wild else path.rstrip("/")
-            fits = re.compile(glob_translate(path)).fullmatch if wild else bool
+            fits = re.compile(glob_translate(path)).fullmatch if wild else lambda path: not web or "?" not in path
             below = files.get_file_info(fs.FileSelector(f"{folder}/" if web else folder, recursive=True))
             found = sorted({info.path for info in below if info.type == fs.FileType.File and fits(info.path)})
-    except (OSError, pa.ArrowException, ValueError) as error:
+    except _UNREAD as error:
         raise InputError(f"{named(where)} cannot be listed ({_why(error)}): check the path or address, and who may read it") from None
     found = [one for one in found if not any(part.startswith((".", "_")) for part in one.removeprefix(folder).split("/"))]
     if not found:
@@ -173,13 +185,16 @@ def _files(where: str) -> tuple[list[str], Counter[str]]:
 
 def _ending(path: str) -> str:
     """A file's ending, in small letters, less what says how it is packed."""
-    name = path.partition("?")[0] if "://" in path else path
-    return Path(name.casefold().removesuffix(_packed(name))).suffix
+    return Path(_name(path).removesuffix(_packed(path))).suffix
 
 
 def _packed(path: str) -> str:
     """How a file is packed, by its ending; empty where it is not."""
-    return next((ending for ending in _PACKED if path.partition("?")[0].casefold().endswith(ending)), "")
+    return next((ending for ending in _PACKED if _name(path).endswith(ending)), "")
+
+
+def _name(path: str) -> str:
+    return (path.partition("?")[0] if "://" in path else path).casefold()
 
 
 def _look(where: str, shape: str | None) -> _Looked | str:
@@ -203,27 +218,30 @@ def _look(where: str, shape: str | None) -> _Looked | str:
             pieces = [(start, start + PIECE, min(PIECE, size - start)) for start in starts] or [(0, None, size)]
     except InputError as error:
         return str(error)
-    except (OSError, pa.ArrowException, ValueError) as error:
+    except _UNREAD as error:
         what = "is no Parquet that can be read" if format_ == "parquet" and isinstance(error, pa.ArrowInvalid) else "cannot be read"
         return f"{named(where)} {what} ({_why(error)}): it is left out"
     if not names:
         return f"{named(where)} is left out: no row can be read in its first {_SAMPLE} lines"
     found = shape or detect(names)
     if found is None:
-        return f"{named(where)} is left out: nothing in its columns is a text; name it by --shape mapping --field text=COLUMN"
+        return f"{named(where)} is left out: no column's name says that it holds words; tell by --shape mapping --field text=COLUMN"
+    if found != "mapping" and not SHAPES[found].fits(names):
+        return f"{named(where)} is left out: its columns are not those of the shape {found}"
     return _Looked(format_, found, stamp, tuple(pieces))
 
 
 def _version(files: fs.FileSystem, path: str) -> tuple[int, str]:
     """A file's size (0 where nobody tells) and what changes when it does."""
-    info = files.get_file_info(path)
-    if info.type == fs.FileType.NotFound:
-        raise FileNotFoundError(path)
-    told: list[object] = [info.size, info.mtime_ns]
     if isinstance(files, fs.PyFileSystem):
-        headers = files.handler.fs.info(path)
-        told += [headers.get("ETag"), headers.get("Last-Modified")]
-    return info.size or 0, "-".join(str(each) for each in told if each is not None)
+        told = files.handler.fs.info(path)
+        size, marks = told.get("size"), [told.get("ETag"), told.get("Last-Modified")]
+    else:
+        info = files.get_file_info(path)
+        if info.type == fs.FileType.NotFound:
+            raise FileNotFoundError(path)
+        size, marks = info.size, [info.mtime_ns]
+    return size or 0, "-".join(str(each) for each in (size, *marks) if each is not None)
 
 
 def _groups(metadata: pq.FileMetaData) -> list[tuple[int, int | None, int]]:
@@ -243,9 +261,12 @@ def _why(error: Exception) -> str:
     """What an error says, less the address in it."""
     if isinstance(error, FileNotFoundError):
         return "it is not there"
+    if type(error) is ValueError:  # fsspec's
+        return "its server gives no parts of files: download it, and name the copy"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return type(error).__name__
+    told = re.search(r"AWS Error [A-Z_]+", str(error))
+    return told[0] if told else type(error).__name__
 
 
 # ---- rows -------------------------------------------------------------------------------------------------------------
@@ -271,7 +292,7 @@ def rows(split: Split) -> Rows:
             with _opened(files, path, split.start) as stream:
                 numbered = lines(stream, damaged=_DAMAGED) if split.stop is None else _cut(stream, split.start, split.stop)
                 yield from _rows(numbered, split.format, split.where)
-    except OSError as error:
+    except _UNREAD as error:
         raise InputError(f"{named(split.where)} cannot be read any more ({_why(error)}): look whether it can be reached") from None
 
 
@@ -283,7 +304,7 @@ def _rows(numbered: Iterator[tuple[int, str | Rejected]], format_: Format, where
 
 def _table(files: fs.FileSystem, path: str, split: Split) -> Rows:
     with files.open_input_file(path) as file:
-        table = pq.ParquetFile(file, buffer_size=_BUFFER)
+        table = pq.ParquetFile(file, buffer_size=4 * _BUFFER, pre_buffer=False)  # not a whole row group at once
         wanted = SHAPES[split.shape].columns
         columns = None if wanted is None else [name for name in table.schema_arrow.names if name in wanted]
         first = 1 + sum(table.metadata.row_group(number).num_rows for number in range(split.start))
@@ -340,8 +361,8 @@ class _Source(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             read: bytes = self._native.read(len(buffer))
-        except Exception as error:
-            raise InputError(f"{named(self._where)} cannot be read to its end ({_why(error)}): look whether it can be reached") from error
+        except _UNREAD as error:
+            raise InputError(f"{named(self._where)} cannot be read to its end ({_why(error)}): look whether it can be reached") from None
         buffer[: len(read)] = read
         return len(read)
 
@@ -391,6 +412,6 @@ def _opened(files: fs.FileSystem, path: str, start: int = 0) -> Iterator[BinaryI
         native = files.open_input_file(path)
         native.seek(start - 1)
     else:
-        native = files.open_input_stream(path)
+        native = files.open_input_stream(path, compression=None)
     with native:
         yield _UNPACK[_packed(path)](cast(BinaryIO, io.BufferedReader(_Source(native, path), _BUFFER)))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from markdown_it import MarkdownIt
 
@@ -22,6 +22,7 @@ from monitor.records import ALL, MAX_TEXT, Kind, Post, clean, text_hash
 from monitor.words import plain
 
 Row = Mapping[str, object]
+Markup = Literal["html", "markdown"]
 
 _HN_TYPES = {"1": "story", "2": "comment"}  # as ClickHouse numbers them; polls and job offers are no posts to a crawl either
 _HN_THREAD = ("root", "story", "story_id", "root_id", "top_level_parent")
@@ -30,6 +31,9 @@ _REMOVED = {"[deleted]", "[removed]", "[deleted by user]", "[ removed by reddit 
 _QUOTE = re.compile(r"\[quote(?:=[^\]]*)?\](?:(?!\[quote).)*?\[/quote\]", re.DOTALL | re.IGNORECASE)
 _REDDIT = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _DISCOURSE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+_UNREAD = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, SyntaxError, AssertionError)  # lxml's too
 
 
 class _Broken(ValueError):  # noqa: N818 (what a row lacks, in words of ours)
@@ -50,14 +54,14 @@ class _Site(NamedTuple):
 class Shape:
     """One kind of table. `source` is what its posts are called where the user names nothing else; `columns` are those it reads, None all.
 
-    `joined`: whether a word of the post may stand in the row in pieces, by HTML or Markdown.
+    `texts` gives all words of a row that may become the post's, as they stand there; `markup` is what stands in them.
     """
 
     read: Callable[[Row, _Site], Post | str | None]
     texts: Callable[[Row, Mapping[str, str]], list[str]]
     fits: Callable[[Collection[str]], bool]
     columns: tuple[str, ...] | None
-    joined: bool = True
+    markup: Markup | None
     source: str | None = None
 
 
@@ -77,6 +81,8 @@ def post(
         return SHAPES[shape].read(row, _Site(source, mapping, hide, now, kind))
     except _Broken as error:
         return str(error)
+    except _UNREAD as error:
+        return f"it is broken ({type(error).__name__})"
 
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
@@ -334,6 +340,7 @@ SHAPES: Mapping[str, Shape] = {
         lambda row, _: _given(row, ("text", "title")),
         lambda names: {"id", "by", "type"} <= {*names} and bool({"time", "timestamp"} & {*names}),
         ("id", "type", "by", "time", "timestamp", "title", "story_title", "text", "parent", "deleted", "dead", *_HN_THREAD),
+        "html",
         source="hackernews",
     ),
     "reddit": Shape(
@@ -342,6 +349,7 @@ SHAPES: Mapping[str, Shape] = {
         lambda names: {"id", "created_utc", "subreddit"} <= {*names} and bool({"body", "title", "selftext"} & {*names}),
         ("id", "name", "author", "title", "link_title", "selftext", "body", "selftext_html", "body_html", "created_utc", "edited",
          "subreddit", "link_id", "parent_id", "permalink", "removed_by_category"),
+        "markdown",
         source="reddit",
     ),
     "discourse": Shape(
@@ -350,6 +358,7 @@ SHAPES: Mapping[str, Shape] = {
         lambda names: {"topic_id", "post_number"} <= {*names} and bool({"cooked", "raw"} & {*names}),
         ("id", "topic_id", "post_number", "reply_to_post_number", "post_type", "raw", "cooked", "username", "created_at", "updated_at",
          "version", "topic_title", "title", "url", "post_url", "hidden", "user_deleted", "deleted_at"),
+        "markdown",
     ),
     "export": Shape(
         _export,
@@ -357,9 +366,9 @@ SHAPES: Mapping[str, Shape] = {
         lambda names: {"source", "posted_at", "url"} <= {*names} and ("excerpt" in names or {"native_id", "text"} <= {*names}),
         ("source", "native_id", "url", "thread_id", "parent_id", "posted_at", "edited_at", "date_origin", "kind", "language", "author_key",
          "title", "text", "excerpt"),
-        joined=False,
+        None,
         source=ALL,
     ),
-    "mapping": Shape(_mapped, _mapped_texts, lambda names: bool(known_fields(names) & {"text", "title"}), None, joined=False),
+    "mapping": Shape(_mapped, _mapped_texts, lambda names: bool(known_fields(names) & {"text", "title"}), None, None),
 }  # fmt: skip
 """By name, those first that are told by more columns."""

@@ -24,6 +24,7 @@ from monitor.cli import (
     forgetting,
     judging,
     leaving,
+    merging,
     reading,
     reporting,
     reviewing,
@@ -89,7 +90,7 @@ def _stop_with_daemon() -> None:
 
 for _command in (
     steps.demo, beginning.init, beginning.add, steps.check, steps.doctor,
-    steps.run, steps.once, steps.collect, steps.import_, archiving.backfill,
+    steps.run, steps.once, steps.collect, steps.import_, archiving.backfill, merging.merge,
     steps.understand, steps.trend, steps.alert, steps.deliver, steps.migrate,
     reading.show, reading.explain, digesting.digest, reading.posts, reading.query, sources.sources, serving.web,
     reporting.report, leaving.publish, leaving.export,

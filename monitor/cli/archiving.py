@@ -20,6 +20,7 @@ from monitor.records import ALL
 if TYPE_CHECKING:
     from monitor.archive.backfill import Progress
     from monitor.archive.job import Job, Split
+    from monitor.archive.layout import Root
     from monitor.config import Config
     from monitor.store import Store
 
@@ -51,23 +52,26 @@ def backfill(
     """Read years of posts from files (Parquet, JSON lines, CSV), score them, and keep daily figures of them.
 
     SOURCE is a file, a folder, a pattern or an address (s3://, https://). What is done is never done again: stopped, or
-    given more files, the same command goes on.
+    given more files, the same command goes on. Without SOURCE, --archive PLACE takes over what another machine has made.
     """
     _needs("archive", "pyarrow", "duckdb")
     if engine == "ray":
         _needs("scale", "ray")
     elif address:
         raise InputError("--address is for --engine ray: write that too, or take the address out")
-    if not given and not rescore:
+    if not given and not rescore and not where:
         raise InputError("nothing was given to read: write files, folders or addresses, such as `forum-monitor backfill hn/*.parquet`")
     from monitor.archive.backfill import backfill as make
-    from monitor.archive.fold import fold
     from monitor.archive.layout import Root, named
 
-    told = {"given": list(given), "source": source, "shape": shape, "fields": list(fields), "words": words}
+    told = {"given": list(given), "folder": os.getcwd(), "source": source, "shape": shape, "fields": list(fields), "words": words}
     told |= {"since": str(since.date()) if since else None, "until": str(until.date()) if until else None}
     with running(ctx, "backfill") as (config, store):
         root = Root(where or str(config.database.parent / "archive"))
+        if not given and not rescore:
+            for name in _made(root):
+                _fold(store, config, root, name)
+            return
         for settings in [told] if given else _kept(root):
             job, splits = _job(config, store, root, settings, rescore)
             with _progress(job.name) as progress:
@@ -81,24 +85,41 @@ def backfill(
                     f"backfill {job.name}: {done.tally.rows} rows read, none of which names a team on a day asked for: nothing to keep"
                 )
                 continue
-            with progress_bar("backfill: fold") as bar:
-                folded = fold(store, root, job.name, min_authors=config.privacy.min_authors, now=clock.now(), progress=bar)
-            if done.nothing_to_do and not folded.days:
-                click.echo(f"backfill {job.name}: all of it is in {named(root.where)} already, and in the store")
-                continue
             if not done.nothing_to_do:
                 failed = f", {done.failed} that the model could not take" if done.failed else ""
                 click.echo(
                     f"backfill {job.name}: {done.tally.rows} rows read, {done.tally.rejected} rejected, {done.posts} posts on {done.days} "
                     f"days name a team; {done.passages} passages scored, {done.known} known already{failed}. Archive: {named(root.where)}"
                 )
-            click.echo(f"store: {folded.days} days folded, {folded.pairs} team days, {folded.posts} posts that show them")
-            if job.model != store.model:
-                click.echo(
-                    f"Note: the archive was read by {job.model}, the store shows {store.model or 'no model yet'}: figures of both are kept "
-                    "apart, and those of the model in config.yaml are shown.",
-                    err=True,
-                )
+            _fold(store, config, root, job.name)
+
+
+def _fold(store: Store, config: Config, root: Root, name: str) -> None:
+    """Days of an archive that the store does not have into it, and what it holds then."""
+    from monitor.archive.fold import fold
+    from monitor.archive.layout import named
+
+    with progress_bar(f"backfill {name}: fold") as bar:
+        folded = fold(store, root, name, min_authors=config.privacy.min_authors, now=clock.now(), progress=bar)
+    if not folded.days:
+        click.echo(f"backfill {name}: all of it is in {named(root.where)} already, and in the store")
+        return
+    click.echo(f"store: {folded.days} days folded, {folded.pairs} team days, {folded.posts} posts that show them")
+    if (current := root.current(name)) and current.model != store.model:
+        click.echo(
+            f"Note: the archive {name} was read by {current.model}, and the store shows {store.model}: figures of the two are kept apart, "
+            "and shown are those of the model in config.yaml.",
+            err=True,
+        )
+
+
+def _made(root: Root) -> list[str]:
+    """The archives in a place."""
+    from monitor.archive.layout import named
+
+    if found := root.names():
+        return found
+    raise InputError(f"{named(root.where)} holds no archive that is finished: give what to read as SOURCE, or another place as --archive")
 
 
 def _needs(extra: str, *modules: str) -> None:
@@ -108,23 +129,26 @@ def _needs(extra: str, *modules: str) -> None:
         raise InputError(f"this needs {missing[0]}, which is not installed: pip install 'employee-forum-monitor[{extra}]'")
 
 
-def _kept(root: Any) -> list[dict[str, Any]]:
+def _kept(root: Root) -> list[dict[str, Any]]:
     """With what settings the archives that are there were made."""
-    found = [root.read_json(root.path(name, "runs", current.run, "run.json")) for name in root.names() if (current := root.current(name))]
-    if not found:
-        raise InputError("there is no archive to score again: give what to read, or the place of the archive as --archive")
-    return found
+    currents = [(name, root.current(name)) for name in _made(root)]
+    return [root.read_json(root.path(name, "runs", current.run, "run.json")) for name, current in currents if current]
 
 
-def _job(config: Config, store: Store, root: Any, told: dict[str, Any], model: str | None) -> tuple[Job, list[Split]]:
+def _job(config: Config, store: Store, root: Root, told: dict[str, Any], model: str | None) -> tuple[Job, list[Split]]:
     from monitor.archive.inputs import plan
     from monitor.archive.job import Job
+    from monitor.archive.shapes import check_mapping
     from monitor.config import Scorer
     from monitor.mentions import Finder
     from monitor.privacy import load_keys
     from monitor.sentiment import load_scorer
 
-    splits, problems = plan(told["given"], source=told["source"], shape=told["shape"])
+    mapping = dict(field.partition("=")[::2] for field in told["fields"])
+    check_mapping(mapping)
+    # Paths that are scored again were written where the first command was typed.
+    with contextlib.chdir(told["folder"]) if os.path.isdir(told["folder"]) else contextlib.nullcontext():
+        splits, problems = plan(told["given"], source=told["source"], shape=told["shape"] or ("mapping" if mapping else None))
     for problem in problems:
         click.echo(problem, err=True)
     settings = config.scorer
@@ -135,9 +159,6 @@ def _job(config: Config, store: Store, root: Any, told: dict[str, Any], model: s
         click.echo("Note: an endpoint is not asked of years of posts; the embedded model reads them.", err=True)
     scorer, finder, now = load_scorer(settings), Finder(config.teams), clock.now()
     sources = sorted({split.source for split in splits})
-    pairs = [field.partition("=")[::2] for field in told["fields"]]
-    if wrong := [name for name, column in pairs if not name or not column]:
-        raise InputError(f"--field {wrong[0]} is not FIELD=COLUMN: such as --field text=body")
     job = Job(
         root=root,
         name="_".join("export" if source == ALL else source for source in sources),
@@ -149,7 +170,7 @@ def _job(config: Config, store: Store, root: Any, told: dict[str, Any], model: s
         forgotten=frozenset(row["mark"] for row in store.forgotten() if row["kind"] != "source"),
         gone=store.gone_ids(None if ALL in sources else sources),
         now=now,
-        mapping=dict(pairs),
+        mapping=mapping,
         since=dt.date.fromisoformat(told["since"]) if told["since"] else None,
         until=dt.date.fromisoformat(told["until"]) if told["until"] else None,
         words=told["words"],

@@ -28,7 +28,7 @@ def forget(ctx: click.Context, url: str | None, author_of: str | None, source: s
     """Remove a post, an author's posts or a source from every table, index and file, and prove it by searching the files.
 
     Figures are computed again without them. A tombstone stays, so that no crawl brings them back. Exit code 1 when the
-    search still found something.
+    search still found something, or an archive could not be reached.
     """
     from monitor import forget as forgetting
     from monitor.daemon import lock
@@ -39,6 +39,7 @@ def forget(ctx: click.Context, url: str | None, author_of: str | None, source: s
     with running(ctx, "forget") as (config, store), contextlib.ExitStack() as locks, progress_bar("forget") as progress:
         # A `trend` that began before would store figures of what is gone.
         locks.enter_context(lock(config.database, "trend"))
+        locks.enter_context(lock(config.database, "merge"))  # one that began before would bring it back
         if source is not None:
             locks.enter_context(lock(config.database, f"collect.{source}"))
             _ask(yes, form, f"{len(forgetting.check_source(store, config, source))} posts of {source}")
@@ -76,7 +77,8 @@ def _told(proof: Proof) -> str:
     if search.elsewhere:
         held = ", ".join(f"{count} in {place}" for place, count in search.elsewhere.items())
         lines.append(f"The same words, address or key stand in rows that live on, of other posts: {held}.")
-    if not proof.complete:
+    lines += proof.unreached
+    if any(search.hits.values()):
         lines.append(
             "Something is left in the files, as when another process reads them. It is in no table; the end of a crawl, a day from now "
             "at the latest, takes it out of the files too."

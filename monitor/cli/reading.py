@@ -13,6 +13,7 @@ from monitor.cli.around import SOURCES, TEAMS, day_shown, emit, loaded, output, 
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
+    from monitor.archive.reading import Archives
     from monitor.config import Config
     from monitor.store import Store
 
@@ -112,37 +113,60 @@ def explain(ctx: click.Context, team: str, day: dt.datetime | None, as_json: boo
 def posts(
     ctx: click.Context, team: str, days: int, label: str | None, source: str | None, search: str | None, limit: int, form: str | None
 ) -> None:
-    """The posts about TEAM behind the figures, newest first."""
+    """The posts about TEAM behind the figures, newest first; of archives those that the store does not hold."""
     from monitor import show as tables
-    from monitor.store import Store
+    from monitor.archive import behind
+    from monitor.store import Store, Wanted
 
     config = loaded(ctx, quiet=form is not None)
     with Store(config.database, read_only=True) as store:
-        since = _on(None, store) - dt.timedelta(days=days - 1)
-        rows = store.posts(team_id(config, team), since=since, label=label, source=source, search=search, limit=limit)
+        since, id_ = _on(None, store) - dt.timedelta(days=days - 1), team_id(config, team)
+        rows = store.posts(id_, since=since, label=label, source=source, search=search, limit=limit)
+        if store.archives():
+            wanted = Wanted(since, label=label, source=source, words=search or "")
+            found = behind.beside(store, config, id_, wanted, rows, limit)
+            rows = found.posts
+            for name, why in found.unread.items():
+                click.echo(f"Posts of the archive {name} are left out: {why}", err=True)
     emit(rows, form, lambda: tables.posts_table(rows))
 
 
 @click.command()
 @click.argument("sql", required=False)
 @click.option("--tables", is_flag=True, help="List tables, views and columns with what they mean.")
+@click.option("--archive", is_flag=True, help="Ask the archives of the store instead, post by post: tables posts, figures and evidence.")
+@click.option("--at", metavar="PLACE", help="Ask what archives lie in this folder or at this address, in the store or not.")
 @click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many rows.")
 @output
 @click.pass_context
-def query(ctx: click.Context, sql: str | None, tables: bool, limit: int, form: str | None) -> None:
+def query(ctx: click.Context, sql: str | None, tables: bool, archive: bool, at: str | None, limit: int, form: str | None) -> None:
     """Ask the store in SQL, read-only. Stable views: v_daily, v_posts, v_alerts, v_coverage, v_corrections, v_reviews."""
     from monitor import show as shown
-    from monitor.store import Store
 
     config = loaded(ctx, quiet=form is not None)
-    with Store(config.database, read_only=True) as store:
-        if tables:
-            rows = store.describe()
-        elif sql:
-            rows = store.query(sql, limit + 1)
-            if len(rows) > limit:
-                rows = rows[:limit]
-                click.echo(f"Only the first {limit} rows: --limit gives more.", err=True)
-        else:
-            raise InputError('write a query, such as forum-monitor query "SELECT * FROM v_daily ORDER BY day DESC LIMIT 20", or --tables')
+    if not sql and not tables:
+        example = "SELECT day, team, mean FROM figures LIMIT 20" if archive or at else "SELECT * FROM v_daily ORDER BY day DESC LIMIT 20"
+        raise InputError(f'write a query, such as forum-monitor query {"--archive " if archive or at else ""}"{example}", or --tables')
+    with _asked(config, archive, at) as asked:
+        rows = asked.describe() if tables or not sql else asked.query(sql, limit + 1)
+    if not tables and len(rows) > limit:
+        rows = rows[:limit]
+        click.echo(f"Only the first {limit} rows: --limit gives more.", err=True)
     emit(rows, form, lambda: shown.plain_table(rows))
+
+
+def _asked(config: Config, archive: bool, at: str | None) -> Store | Archives:
+    """What a query is put to."""
+    from monitor.store import Store
+
+    if not archive and at is None:
+        return Store(config.database, read_only=True)
+    from monitor.archive.reading import Archives, Lying, lying_at
+
+    if at is not None:
+        return Archives(lying_at(at), min_authors=config.privacy.min_authors)
+    with Store(config.database, read_only=True) as store:
+        found = [Lying.of(each) for each in store.archives()]
+    if not found:
+        raise InputError("the store has no archive: `forum-monitor backfill` makes one, and --at PLACE asks one that lies elsewhere")
+    return Archives(found, min_authors=config.privacy.min_authors)

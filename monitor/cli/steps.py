@@ -182,15 +182,21 @@ def understand(ctx: click.Context) -> None:
 def trend(ctx: click.Context, rebuild: bool) -> None:
     """Compute the daily trends of the days that changed."""
     with running(ctx, "trend") as (config, store):
+        from monitor.archive.voices import beyond
         from monitor.trend import trend as compute
 
         with progress_bar("trend") as progress:
-            count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress)
-        from monitor.forget import retire
+            count = compute(store, min_authors=config.privacy.min_authors, rebuild=rebuild, progress=progress, beyond=beyond(store))
+        from monitor.forget import clean_archives, retire
         from monitor.weeks import settle
 
         settle(store, config, clock.now().astimezone(dt.UTC).date())
         retired = retire(store, config, now=clock.now())  # here: what counts in a day has just been settled
+        cleaned, unreached = clean_archives(store, config, now=clock.now())
+    for archive, rows in cleaned.items():
+        click.echo(f"trend: {rows} rows of the {archive} were forgotten, or are older than retention allows, and are gone or nameless")
+    for text in unreached:
+        click.echo(f"trend: {text}", err=True)
     for source, posts in retired.items():
         click.echo(f"trend: {posts} posts of {source} are older than retention allows; their words and authors are gone")
     say(f"trend: {count} team days computed", idle=not count)

@@ -8,10 +8,12 @@ write changes in a day's figures is marked in `dirty_days` in the same transacti
 from __future__ import annotations
 
 from monitor.store.alerts import Step
+from monitor.store.archives import Archived, ArchivedDay, Archives
 from monitor.store.connection import SCHEMA, TIMEOUT
 from monitor.store.echoes import Echoes
 from monitor.store.forgetting import Forgetting
 from monitor.store.known import Known
+from monitor.store.merging import Links, Merging
 from monitor.store.outbox import DigestOf, Due
 from monitor.store.periods import Periods
 from monitor.store.posts import PURGE_AFTER, Counts
@@ -30,14 +32,15 @@ from monitor.store.watched import PageOfAlerts, Watched
 from monitor.store.weeks import Weeks
 
 __all__ = [
-    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Counts", "DigestOf", "Drawn", "Due", "Frame",
-    "PageOfAlerts", "Place", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread", "Visit", "Wanted",
+    "KEEP_RUNS", "KEEP_VISITS", "PERSON", "PURGE_AFTER", "SCHEMA", "TIMEOUT", "Archived", "ArchivedDay", "Counts", "DigestOf", "Drawn",
+    "Due", "Frame", "Links", "PageOfAlerts", "Place", "Reading", "SiteFile", "Span", "Spoken", "Standing", "Step", "Store", "Unread",
+    "Visit", "Wanted",
 ]  # fmt: skip
 
 
 class Store(
-    Runs, Forgetting, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking, Periods, Published,
-    Watched, Queries,
+    Runs, Merging, Forgetting, Archives, Visits, Readings, Spending, Echoes, Trends, Spreads, Known, Silences, Reviews, Weeks, Speaking,
+    Periods, Published, Watched, Queries,
 ):  # fmt: skip
     """An open database, each subject in its own file. One per process and thread; use as a context manager, or call `close`.
 

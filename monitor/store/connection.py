@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from monitor.errors import Busy, NewerSchema, StoreError
 
-SCHEMA = 14
+SCHEMA = 15
 """The number of migrations in schema.py, which is what `PRAGMA user_version` holds in an up-to-date database."""
 
 TIMEOUT = 30.0

@@ -107,14 +107,16 @@ class Echoes(Connection):
         """What was said and passed on of teams on the UTC days `first`..`last`: (day, team, what, voice, story), a row per post.
 
         `what` is voice, article or repost. `story` is the post at whose words a chain of echoes ends, which is the post itself
-        where nobody is known to have said it before. A voice that the shown model could not score is left out, as in trends.
+        where nobody is known to have said it before. A voice that the shown model could not score is left out, as in trends, and so is
+        what only an archive holds.
         """
         rows = self.rows(
             f"""WITH RECURSIVE named AS (
                    SELECT DISTINCT p.id, substr(p.posted_at, 1, 10) AS day, m.team, {VOICE} AS voice,
                        CASE WHEN p.kind = 'press' THEN 'article' WHEN {OWN_WORDS} THEN 'voice' ELSE 'repost' END AS what
                    FROM posts p JOIN mentions m ON m.post_id = p.id
-                   WHERE p.posted_at >= ? AND p.posted_at < ? AND p.deleted_at IS NULL AND p.unread < 2),
+                   WHERE p.posted_at >= ? AND p.posted_at < ? AND p.deleted_at IS NULL AND p.unread < 2
+                       AND NOT p.archived),
                up (id, story) AS (
                    SELECT DISTINCT id, id FROM named
                    UNION SELECT up.id, e.origin_id FROM up JOIN echoes e ON e.post_id = up.story WHERE e.origin_id IS NOT NULL)

@@ -47,11 +47,10 @@ class Forgetting(Posts):
         return self.rows("SELECT * FROM forgotten ORDER BY forgotten_on, source, kind, mark")
 
     @staticmethod
-    def _note(connection: sqlite3.Connection, source: str, kind: str, value: str) -> None:
-        day = clock.now().date().isoformat()
+    def _note(connection: sqlite3.Connection, source: str, kind: str, value: str, day: str | None = None) -> None:
         connection.execute(
             "INSERT INTO forgotten VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET forgotten_on = excluded.forgotten_on",
-            (source, kind, value, day),
+            (source, kind, value, day or clock.now().date().isoformat()),
         )
 
     # ---- posts ---------------------------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ class Forgetting(Posts):
             connection.executemany(
                 """UPDATE posts SET native_id = ?, url = '', thread_id = NULL, parent_id = NULL, title = NULL, text = '', language = NULL,
                    author_key = NULL, posted_at = ?, date_origin = 'fetched', edited_at = NULL, fetched_at = ?, kind = 'voice',
-                   text_hash = '', unread = 0, retired = 0, looked_at = NULL, deleted_at = ? WHERE id = ?""",
+                   text_hash = '', unread = 0, retired = 0, looked_at = NULL, archived = 0, deleted_at = ? WHERE id = ?""",
                 [(hidden_id(row["source"], row["native_id"]), now, now, now, row["id"]) for row in gone],
             )
             counts["posts"] = len(gone)
@@ -210,11 +209,11 @@ class Forgetting(Posts):
 
     # ---- sources -------------------------------------------------------------------------------------------------
 
-    def forget_source(self, source: str) -> Counter[str]:
+    def forget_source(self, source: str, day: str | None = None) -> Counter[str]:
         """Forget all posts of a source, its crawls, its cursor and what it covered; returns how many rows went, by table.
 
-        No tombstones stay, only the note that it was forgotten, and the marks of authors who are to stay out of it. A run
-        that is interrupted is gone on with by the next. Alerts keep their figures, and lose their evidence.
+        No tombstones stay, only the note that it was forgotten (today, or on the UTC `day`, ISO text), and the marks of authors who are to
+        stay out of it. A run that is interrupted is gone on with by the next. Alerts keep their figures, and lose their evidence.
         """
         counts: Counter[str] = Counter()
         while True:
@@ -236,7 +235,12 @@ class Forgetting(Posts):
                         counts[table] += connection.execute(f"DELETE FROM {table} WHERE source = ?", (source,)).rowcount
                 connection.execute("DELETE FROM meta WHERE key = ?", (f"retired:{source}",))
                 connection.execute("DELETE FROM forgotten WHERE kind = 'title' AND source = ?", (source,))
-                self._note(connection, source, "source", source)
+                connection.execute(
+                    """UPDATE archives SET unclean = 1, sources = (SELECT json_group_array(value) FROM json_each(sources) WHERE value <> ?1)
+                       WHERE EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?1)""",
+                    (source,),
+                )
+                self._note(connection, source, "source", source, day)
                 return +counts
 
     # ---- retention -----------------------------------------------------------------------------------------------
@@ -254,11 +258,12 @@ class Forgetting(Posts):
 
         What the figures of their days are made of stays, so that a day can be computed again to the same figures: who is whose
         voice within the day, and the scores. A day whose posts are not all understood waits, WAIT_FOR_READING at most.
-        Returns how many posts it was. Days are looked through once for each `before`.
+        Returns how many posts it was. Days are looked through once for each `before`. What an archive gave goes whole, unless a person
+        corrected it.
         """
-        fact, done = f"retired:{source}", 0
+        fact, done = f"retired:{source}", self._drop_shown(source, before)
         if (self.fact(fact) or "") >= before.isoformat():
-            return 0
+            return done
         rows = self.rows(
             """SELECT substr(p.posted_at, 1, 10) AS day FROM posts p LEFT JOIN echoes e ON e.post_id = p.id
                WHERE +p.source = ? AND p.posted_at < ? AND p.deleted_at IS NULL GROUP BY 1
@@ -269,6 +274,17 @@ class Forgetting(Posts):
             done += self._retire_day(source, row["day"], to_text(now))
         self.set_fact(fact, before.isoformat())
         return done
+
+    def _drop_shown(self, source: str, before: dt.date) -> int:
+        with self.writing() as connection:
+            count = connection.execute(
+                """DELETE FROM posts WHERE archived AND source = ? AND posted_at < ? AND deleted_at IS NULL
+                   AND id NOT IN (SELECT post_id FROM corrections)""",
+                (source, before.isoformat()),
+            ).rowcount
+            if count:
+                self._note_leftovers(connection)
+            return count
 
     def _retire_day(self, source: str, day: str, now: str) -> int:
         with self.writing() as connection:
@@ -298,7 +314,7 @@ class Forgetting(Posts):
             connection.executemany(
                 """UPDATE posts SET native_id = ?, author_key = ?, thread_id = ?, url = '', parent_id = NULL, title = NULL, text = '',
                    language = NULL, posted_at = ?, edited_at = NULL, fetched_at = ?, text_hash = '', unread = 0, looked_at = NULL,
-                   retired = 1, deleted_at = ? WHERE id = ?""",
+                   retired = 1, archived = 0, deleted_at = ? WHERE id = ?""",
                 [
                     (
                         hidden_id(source, post["native_id"]), _stand_in(voices, post["author_key"], post["id"]),

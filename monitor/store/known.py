@@ -15,14 +15,15 @@ class Known(Connection):
     def late_posts(self) -> list[tuple[int, str, str]]:
         """Posts that were first fetched after the day on which they were written: (id, posted_at, when it was known at the latest).
 
-        Of posts that their source's first crawl found written already, that were imported or are retired, nothing is known, and they
-        are none. `fetched_at` moves when a post changes, but ids are given in the order of arrival: what was fetched after
-        a post bounds when it came, so an edit hides none of its time.
+        Of posts that their source's first crawl found written already, that were imported, are retired or from an archive, nothing is
+        known, and they are none. `fetched_at` moves when a post changes, but ids are given in the order of arrival: what was fetched after
+        a post bounds when it came, so an edit hides none of its time. Up to the last post that a merge brought ids tell nothing.
         """
         rows = self.rows(
             """SELECT id, posted_at, known FROM (
-                   SELECT p.id, p.posted_at, min(p.fetched_at) OVER (ORDER BY p.id DESC ROWS UNBOUNDED PRECEDING) AS known,
-                       p.posted_at >= c.began AND p.kind <> 'import' AND NOT p.retired AS awaited
+                   SELECT p.id, p.posted_at, CASE WHEN p.id <= CAST(coalesce((SELECT value FROM meta WHERE key = 'merged'), 0) AS INTEGER)
+                           THEN p.fetched_at ELSE min(p.fetched_at) OVER (ORDER BY p.id DESC ROWS UNBOUNDED PRECEDING) END AS known,
+                       p.posted_at >= c.began AND p.kind <> 'import' AND NOT p.retired AND NOT p.archived AS awaited
                    FROM posts p LEFT JOIN (SELECT source, min(started_at) AS began FROM crawls GROUP BY source) c ON c.source = p.source)
                WHERE awaited AND substr(known, 1, 10) > substr(posted_at, 1, 10)"""
         )
@@ -39,7 +40,8 @@ class Known(Connection):
         """What `volumes` counts, post by post: (id, day, author or None, thread)."""
         rows = self.rows(
             f"""SELECT id, substr(posted_at, 1, 10), {AUTHOR}, {THREAD} FROM posts p
-               WHERE +source = ? AND posted_at >= ? AND posted_at < ? AND (deleted_at IS NULL OR retired) ORDER BY posted_at, id""",
+               WHERE +source = ? AND posted_at >= ? AND posted_at < ? AND (deleted_at IS NULL OR retired)
+               AND NOT archived ORDER BY posted_at, id""",
             (source, first.isoformat(), f"{last}T24"),
         )
         return [(row[0], row[1], row[2], row[3]) for row in rows]

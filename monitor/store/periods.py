@@ -20,10 +20,10 @@ class Periods(Connection):
         )
 
     def read_between(self, first: dt.date, last: dt.date) -> tuple[int, int]:
-        """Posts of these days, and how many of them wait to be understood; press is in neither."""
+        """Posts of these days, and how many of them wait to be understood; press is in neither, nor what archives gave."""
         row = self.rows(
             """SELECT count(*), count(*) FILTER (WHERE unread AND deleted_at IS NULL) FROM posts
-               WHERE posted_at >= ? AND posted_at < ? AND (deleted_at IS NULL OR retired) AND kind <> 'press'""",
+               WHERE posted_at >= ? AND posted_at < ? AND (deleted_at IS NULL OR retired) AND kind <> 'press' AND NOT archived""",
             (first.isoformat(), f"{last}T24"),
         )[0]
         return int(row[0]), int(row[1])

@@ -61,7 +61,8 @@ class Posts(Connection):
         """Insert, update or delete a batch in one transaction; the same batch again changes nothing.
 
         A post whose words changed is unread again and its mentions and scores count no more; one whose other fields changed
-        is only brought up to date. A tombstone is never filled again, and a post that is gone before it was ever seen
+        is only brought up to date. One that an archive gave is the store's own from now on, and unread. A tombstone is never filled
+        again, and a post that is gone before it was ever seen
         leaves one, so that the order in which two pages of a site arrive changes nothing. The last of two posts with
         one key wins. Text and title are stored as `records.clean` leaves them. Nothing of an author who is to be forgotten is
         stored, and an author's key once stored stays (keys may rotate).
@@ -107,8 +108,8 @@ class Posts(Connection):
             counts.new += 1
             return
         old = connection.execute(
-            """SELECT id, text_hash, deleted_at, posted_at, date_origin, author_key, thread_id, title, url, kind, edited_at, parent_id,
-                max(fetched_at, coalesce(looked_at, '')) AS looked_at FROM posts WHERE source = ? AND native_id = ?""",
+            """SELECT id, text_hash, deleted_at, posted_at, date_origin, author_key, thread_id, title, url, kind, edited_at,
+                parent_id, archived, max(fetched_at, coalesce(looked_at, '')) AS looked_at FROM posts WHERE source = ? AND native_id = ?""",
             (source, native_id),
         ).fetchone()
         if old["deleted_at"]:
@@ -130,7 +131,7 @@ class Posts(Connection):
             "kind": post.kind,
         }
         reworded = digest != old["text_hash"]
-        if not reworded and all(fields[name] == old[name] for name in fields):
+        if not reworded and not old["archived"] and all(fields[name] == old[name] for name in fields):
             written = from_text(old["posted_at"])
             if _looks(post.fetched_at - written) > _looks(from_text(old["looked_at"]) - written):
                 connection.execute("UPDATE posts SET looked_at = ? WHERE id = ?", (to_text(post.fetched_at), old["id"]))
@@ -147,7 +148,8 @@ class Posts(Connection):
             """UPDATE posts SET url = :url, thread_id = :thread_id, parent_id = :parent_id, title = :title, author_key = :author_key,
                 posted_at = :posted_at, date_origin = :date_origin, edited_at = :edited_at, kind = :kind, text = :text,
                 text_hash = :digest, fetched_at = :fetched_at, language = CASE WHEN :reworded THEN :language ELSE language END,
-                unread = CASE WHEN :reworded THEN 2 WHEN unread THEN unread ELSE title IS NOT :title END WHERE id = :id""",
+                unread = CASE WHEN :reworded THEN 2 WHEN unread THEN unread ELSE archived OR title IS NOT :title END,
+                archived = 0 WHERE id = :id""",
             {
                 **fields,
                 "text": text,
@@ -192,7 +194,8 @@ class Posts(Connection):
             connection.execute(f"DELETE FROM {table} WHERE post_id = ?", (row["id"],))
         connection.execute(  # the address and the thread go too: many hold the title
             """UPDATE posts SET url = '', thread_id = NULL, parent_id = NULL, title = NULL, text = '', language = NULL, author_key = NULL,
-               edited_at = NULL, kind = 'voice', text_hash = '', unread = 0, retired = 0, deleted_at = ?, native_id = ? WHERE id = ?""",
+               edited_at = NULL, kind = 'voice', text_hash = '', unread = 0, retired = 0, archived = 0, deleted_at = ?,
+               native_id = ? WHERE id = ?""",
             (now, native_id or row["native_id"], row["id"]),
         )
         self._note_leftovers(connection)
@@ -242,7 +245,7 @@ class Posts(Connection):
     def _to_look_at(self, when: str, source: str, *values: str) -> list[tuple[str, str, dt.datetime]]:
         rows = self.rows(  # "+" keeps SQLite from reading all posts of the source by the index over its ids
             f"""SELECT native_id, CASE WHEN thread_id NOT LIKE 'hidden:%' THEN thread_id ELSE '' END, posted_at FROM posts
-                WHERE +source = ? AND deleted_at IS NULL AND ({when}) ORDER BY posted_at DESC""",
+                WHERE +source = ? AND deleted_at IS NULL AND NOT archived AND ({when}) ORDER BY posted_at DESC""",
             (source, *values),
         )
         return [(row[0], row[1], from_text(row[2])) for row in rows]

@@ -67,10 +67,14 @@ class Published(Connection):
         return self._streamed(sql, span)
 
     def published_links(self, span: Span) -> Iterator[dict[str, Any]]:
-        """Where posts that name a team stand: posted_at, source, kind, language, team, url, text; the oldest first."""
+        """Where posts that name a team stand: posted_at, source, kind, language, team, url, text; the oldest first.
+
+        Not those that archives gave, which were chosen for what they say.
+        """
         return self._streamed(
             """SELECT posted_at, source, kind, language, team, url, text FROM v_posts
                WHERE posted_at >= :first AND posted_at < :last || 'T24' AND model = :model AND url <> ''
+               AND id NOT IN (SELECT id FROM posts WHERE archived)
                AND (:team IS NULL OR team = :team) ORDER BY posted_at, id, team""",
             span,
         )

@@ -19,6 +19,7 @@ from monitor.records import clean
 from monitor.store.connection import Connection
 from monitor.store.corrections import CORRECTED, LABEL, VALUE
 from monitor.store.echoes import OWN_WORDS
+from monitor.store.posts import hidden_id
 from monitor.store.trends import VOICES
 
 # Thai to Khmer, and everything from the CJK radicals to Hangul: written without spaces, or with what belongs to a word
@@ -61,10 +62,14 @@ class Wanted:
 
 
 class Place(NamedTuple):
-    """A place in the order of posts: the time of one, and its id."""
+    """A place in the order of posts: the time of one, and its id.
+
+    Behind the store's posts of a second come those of archives, which have no ids: `skip` is how many of them are before the place.
+    """
 
     at: str
     id: int
+    skip: int = 0
 
 
 _NEWEST = Place("a", 0)
@@ -138,6 +143,19 @@ class Queries(Connection):
         )
         further = Place(rows[limit - 1]["posted_at"], rows[limit - 1]["id"]) if len(rows) > limit else edge
         return [dict(row) for row in rows[:limit]], further
+
+    def stored_already(self, posts: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of some posts, by (source, native_id), that the store holds, or held once: buried, retired or forgotten since."""
+        found = set()
+        for source, native_id in posts:
+            sql = "SELECT 1 FROM posts WHERE source = ? AND native_id IN (?, ?)"
+            if self.rows(sql, (source, native_id, hidden_id(source, native_id))):
+                found.add((source, native_id))
+        return found
+
+    def archived_posts(self) -> dict[str, int]:
+        """How many posts that name a team each archive holds, by its name."""
+        return {row[0]: row[1] for row in self.rows("SELECT archive, sum(posts) FROM archived_days GROUP BY archive")}
 
     def _count_of(self, match: str) -> int:
         """How many posts have the words, counted to EXAMINED + 1."""

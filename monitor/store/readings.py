@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,11 +37,29 @@ class Reading:
     complete: bool = True
 
 
+def put_reading(connection: sqlite3.Connection, reading: Reading, model: str, at: dt.datetime, *, every_model: bool) -> None:
+    """Put mentions and `model`'s scores of a post in place of what there is; scores by `every_model` go, or by this one alone."""
+    connection.execute("DELETE FROM mentions WHERE post_id = ?", (reading.post_id,))
+    connection.execute("DELETE FROM scores WHERE post_id = ? AND (model = ? OR ?)", (reading.post_id, model, every_model))
+    connection.executemany(
+        "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?)", [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions]
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (reading.post_id, team, model, digest, s.negative, s.neutral, s.positive, s.value, s.label, to_text(at), s.model)
+            for team, (digest, s) in reading.scores.items()
+        ],
+    )
+    hold_place(connection, reading.post_id, model)
+
+
 class Readings(Connection):
     """The tables `mentions` and `scores`."""
 
     def read_by(self, reader: str, model: str) -> int:
-        """Tell which reader (model and team definitions) reads from now on. Another than before makes every post unread.
+        """Tell which reader (model and team definitions) reads from now on. Another than before makes every post unread
+        but those that archives gave, which come anew with an archive's next run.
 
         `model` is the name@revision whose scores and trends are shown from now on.
 
@@ -49,7 +68,7 @@ class Readings(Connection):
         with self.writing() as connection:
             if self.fact("reader") == reader:
                 return 0
-            count = connection.execute("UPDATE posts SET unread = 1 WHERE deleted_at IS NULL AND NOT unread").rowcount
+            count = connection.execute("UPDATE posts SET unread = 1 WHERE deleted_at IS NULL AND NOT unread AND NOT archived").rowcount
             self._set_fact(connection, "reader", reader)
             self._set_fact(connection, "model", model)
             return count
@@ -90,20 +109,7 @@ class Readings(Connection):
                 if row is None:
                     continue
                 self._mark_dirty(connection, reading.post_id)
-                connection.execute("DELETE FROM mentions WHERE post_id = ?", (reading.post_id,))
-                connection.execute("DELETE FROM scores WHERE post_id = ? AND (model = ? OR ? = 2)", (reading.post_id, model, row["unread"]))
-                connection.executemany(
-                    "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?)",
-                    [(reading.post_id, m.team, m.start, m.end) for m in reading.mentions],
-                )
-                connection.executemany(
-                    "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (reading.post_id, team, model, digest, s.negative, s.neutral, s.positive, s.value, s.label, to_text(at), s.model)
-                        for team, (digest, s) in reading.scores.items()
-                    ],
-                )
-                hold_place(connection, reading.post_id, model)
+                put_reading(connection, reading, model, at, every_model=row["unread"] == 2)
                 connection.execute(
                     "UPDATE posts SET unread = ?, language = coalesce(?, language) WHERE id = ?",
                     (not reading.complete, reading.language, reading.post_id),

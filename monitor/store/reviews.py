@@ -47,6 +47,8 @@ class Reviews(Corrections):
     def drawable(self, day: dt.date, team: str | None) -> tuple[list[Frame], int]:
         """What can be drawn of a UTC day, for one team or all: what no draw could have drawn before; and the day's voices in all.
 
+        The posts that show an archive's day are no sample of it, and cannot be drawn.
+
         A voice is counted for each team that it speaks of.
         """
         rows = self.rows(
@@ -54,6 +56,7 @@ class Reviews(Corrections):
                 EXISTS (SELECT 1 FROM reviews r WHERE r.post_id = p.id AND r.team = s.team AND r.text_hash = p.text_hash) AS framed
                 FROM posts p JOIN scores s ON s.post_id = p.id
                 WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND p.deleted_at IS NULL AND NOT p.unread
+                AND NOT p.archived
                 AND {_OF_MODEL} AND {OWN_WORDS} AND (? IS NULL OR s.team = ?)""",
             (day.isoformat(), f"{day}T24", team, team),
         )
@@ -126,6 +129,7 @@ class Reviews(Corrections):
                 v.read_by AS reader, p.retired
                 FROM posts p JOIN scores s ON s.post_id = p.id LEFT JOIN drawn v ON v.id = p.id LEFT JOIN rates USING (draw_id)
                 WHERE p.posted_at >= :first AND p.posted_at < :last || 'T24' AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired)
-                AND p.unread < 2 AND {_OF_MODEL} AND {OWN_WORDS} AND s.team = :team ORDER BY p.posted_at, p.source, p.native_id""",
+                AND p.unread < 2 AND NOT p.archived AND {_OF_MODEL} AND {OWN_WORDS} AND s.team = :team
+                ORDER BY p.posted_at, p.source, p.native_id""",
             {"first": first.isoformat(), "last": last.isoformat(), "team": team},
         )

@@ -152,7 +152,7 @@ class Runs(Posts):
         """(source, UTC day, posts, of them not understood and fetched before a time) of days from `since` on with any such."""
         rows = self.rows(
             """SELECT source, substr(posted_at, 1, 10) AS day, count(*), count(*) FILTER (WHERE unread AND (?2 IS NULL OR fetched_at < ?2))
-               FROM posts WHERE posted_at >= ?1 AND deleted_at IS NULL AND kind <> 'press'
+               FROM posts WHERE posted_at >= ?1 AND deleted_at IS NULL AND kind <> 'press' AND NOT archived
                AND EXISTS (SELECT 1 FROM posts WHERE unread AND posted_at >= ?1) GROUP BY 1, 2 HAVING count(*) FILTER (WHERE unread) > 0""",
             (since.isoformat(), to_text(fetched_before) if fetched_before else None),
         )
@@ -161,11 +161,14 @@ class Runs(Posts):
     def standings(self) -> dict[str, Standing]:
         """The standing of every source that a crawl was made of; one that only ever was cut short by its operator has none."""
         rows = self.rows(
-            """WITH newest AS (SELECT source, max(id) AS id, max(id) FILTER (WHERE finish_reason = 'finished') AS finished
+            # By time, since a merge brings older crawls later.
+            """WITH newest AS (SELECT source, max(started_at) AS began,
+                                   max(started_at) FILTER (WHERE finish_reason = 'finished') AS finished
                                FROM crawls WHERE finish_reason <> 'stopped' GROUP BY source)
                SELECT c.source, c.finish_reason, c.message, c.ended_at, (SELECT min(started_at) FROM crawls f
-                   WHERE f.source = c.source AND f.id > coalesce(n.finished, 0) AND f.finish_reason <> 'stopped') AS failing_since
-               FROM newest n JOIN crawls c ON c.id = n.id"""
+                   WHERE f.source = c.source AND f.started_at > coalesce(n.finished, '') AND f.finish_reason <> 'stopped') AS failing_since
+               FROM newest n JOIN crawls c ON c.id = (SELECT max(id) FROM crawls l
+                   WHERE l.source = n.source AND l.started_at = n.began AND l.finish_reason <> 'stopped')"""
         )
         return {
             row["source"]: Standing(

@@ -30,12 +30,17 @@ class Speaking(Connection):
     """Reading only, for monitor/explain.py. Keys of voices and threads are for counting; they go no further."""
 
     def spoken(self, team: str, model: str, first: dt.date, last: dt.date) -> list[Spoken]:
-        """The posts that a team's trends of these UTC days are made of (see `Trends.voices`): a person's posts of a day in a row."""
+        """The posts that a team's trends of these UTC days are made of (see `Trends.voices`): a person's posts of a day in a row.
+
+        None at all where an archive has a part in these days: what moved them cannot be told from what the store holds.
+        """
         rows = self.rows(
             f"""SELECT p.id, substr(p.posted_at, 1, 10), p.source, {VOICE}, p.source || ':' || coalesce(p.thread_id, p.native_id), {VALUE},
                 p.deleted_at IS NULL FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
-               WHERE s.team = ? AND s.model = ? AND p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press'
-               AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2 AND {OWN_WORDS} ORDER BY 2, 4, p.posted_at, p.native_id""",
+               WHERE s.team = ?1 AND s.model = ?2 AND p.posted_at >= ?3 AND p.posted_at < ?4 AND p.kind <> 'press'
+               AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2 AND NOT p.archived AND {OWN_WORDS}
+               AND NOT EXISTS (SELECT 1 FROM archived_teams WHERE team = ?1 AND day >= ?3 AND day < ?4)
+               ORDER BY 2, 4, p.posted_at, p.native_id""",
             (team, model, first.isoformat(), f"{last}T24"),
         )
         return [Spoken(*row) for row in rows]

@@ -19,7 +19,7 @@ _TREND_COLUMNS = (
 VOICES = f"""substr(p.posted_at, 1, 10), s.team, p.source, s.model, {VOICE}, p.source || ':' || coalesce(p.thread_id, p.native_id),
     {LABEL}, {VALUE} FROM posts p JOIN scores s ON s.post_id = p.id {CORRECTED}
     WHERE p.posted_at >= ? AND p.posted_at < ? AND p.kind <> 'press' AND (p.deleted_at IS NULL OR p.retired) AND p.unread < 2
-    AND {OWN_WORDS}"""
+    AND NOT p.archived AND {OWN_WORDS}"""
 """What counts in daily trends, from one time to another; see `Trends.voices`."""
 
 AUTHOR = f"CASE WHEN {OWN_WORDS} THEN coalesce(author_key, thread_id, native_id) END"
@@ -97,11 +97,12 @@ class Trends(Connection):
     def volumes(self, source: str, model: str, since: dt.date) -> list[DailyTrend]:
         """Posts, authors and threads per day of one source, whatever they are about (team `*`); figures are None.
 
-        Who only repeats others is no author.
+        Who only repeats others is no author. Archives keep posts that name a team alone, and are not counted here.
         """
         rows = self.rows(
             f"""SELECT substr(posted_at, 1, 10), count(*), count(DISTINCT {AUTHOR}), count(DISTINCT {THREAD}) FROM posts p
-               WHERE +source = ? AND posted_at >= ? AND (deleted_at IS NULL OR retired) GROUP BY 1 ORDER BY 1""",
+               WHERE +source = ? AND posted_at >= ? AND (deleted_at IS NULL OR retired) AND NOT archived
+               GROUP BY 1 ORDER BY 1""",
             (source, since.isoformat()),
         )
         return [DailyTrend(dt.date.fromisoformat(row[0]), ALL, source, model, row[1], row[2], row[3], False) for row in rows]

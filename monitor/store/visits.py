@@ -106,8 +106,9 @@ class Visits(Connection):
     def visits(self, source: str) -> list[sqlite3.Row]:
         """The decisions of a source's last crawl, in their order: url, decision, status, reason, at."""
         return self.rows(
-            """SELECT url, decision, status, reason, at FROM visits WHERE crawl_id = (SELECT max(id) FROM crawls WHERE source = ?)
-               ORDER BY position""",
+            # Of the last crawl that has any: those that a merge brought have none.
+            """SELECT url, decision, status, reason, at FROM visits WHERE crawl_id = (
+                   SELECT max(v.crawl_id) FROM visits v JOIN crawls c ON c.id = v.crawl_id WHERE c.source = ?) ORDER BY position""",
             (source,),
         )
 

@@ -44,9 +44,17 @@ class Weeks(Connection):
         with self.writing() as connection:
             connection.execute(
                 """INSERT INTO dirty_weeks SELECT DISTINCT date(t.day, '+' || value || ' days') AS ends, t.team, 1
-                   FROM (SELECT DISTINCT day, team FROM daily_trends) t, json_each('[0,1,2,3,4,5,6]') WHERE ends IS NOT NULL
+                   FROM (SELECT day, team FROM daily_trends EXCEPT SELECT day, team FROM archived_teams) t,
+                        json_each('[0,1,2,3,4,5,6]') WHERE ends IS NOT NULL
                    UNION SELECT DISTINCT day, team, 1 FROM corrected_weeks WHERE true
                    ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1"""
+            )
+
+    def drop_weeks(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Take away the corrected figures of the weeks that these (day, team) are a part of: an archive's days have none."""
+        with self.writing() as connection:
+            connection.executemany(
+                "DELETE FROM corrected_weeks WHERE team = ?2 AND day BETWEEN ?1 AND coalesce(date(?1, '+6 days'), '9999-12-31')", pairs
             )
 
     def replace_weeks(self, done: Mapping[tuple[str, str], int], weeks: Iterable[CorrectedWeek]) -> None:

@@ -23,10 +23,10 @@ from monitor.web.app import Pages
 async def about(pages: Pages, request: Request) -> Response:
     """GET /about"""
     config = pages.config
-    model = await pages.read(lambda store: store.model)
+    model, archived = await pages.read(lambda store: (store.model, len(store.archives())))
     text = card(model)
     return await pages.page(
-        "about.html", request, model=model, card=rendered(text) if text else None, rules=_rules(config), budget=BUDGET,
+        "about.html", request, model=model, archived=archived, card=rendered(text) if text else None, rules=_rules(config), budget=BUDGET,
         least=config.privacy.min_authors, retention=config.privacy.retention, contact=config.contact, contact_link=_link(config.contact),
         endpoint=None if config.scorer.stays_here else config.scorer.host,
     )  # fmt: skip

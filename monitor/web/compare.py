@@ -28,6 +28,9 @@ async def compare(pages: Pages, request: Request) -> Response:
         figures = standing.windows(store, pages.config, teams, span.last, WINDOWS)
         return {
             "teams": teams,
+            "archived": {
+                days: {team for _, team in store.archived_pairs(standing.first_day(span.last, days), span.last)} for days in WINDOWS
+            },
             "figures": figures,
             "shares": shares,
             "apart": {days: standing.apart(figures[days], teams, days) for days in WINDOWS},

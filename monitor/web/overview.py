@@ -30,9 +30,9 @@ async def overview(pages: Pages, request: Request) -> Response:
         }
 
     found = await pages.read(gather)
-    spoken = [row for row in found["rows"] if row["week_posts"]]
+    spoken = [row for row in found["rows"] if row["week_posts"] or row["week_archived"]]
     return await pages.page(
-        "overview.html", request, day=day, rows=spoken, silent=[row["name"] for row in found["rows"] if not row["week_posts"]],
+        "overview.html", request, day=day, rows=spoken, silent=[row["name"] for row in found["rows"] if row not in spoken],
         on_sources=found["on_sources"], sparks={team: sparkline(means) for team, means in found["means"].items()},
         coverage=found["rows"][0]["week_coverage"] if found["rows"] else None, least=pages.config.privacy.min_authors,
     )  # fmt: skip

@@ -31,12 +31,12 @@ async def sources(pages: Pages, request: Request) -> Response:
     today = now.astimezone(dt.UTC).date()
     days = [today - dt.timedelta(days=n) for n in range(DAYS - 1, -1, -1)]
 
-    def gather(store: Store) -> tuple[list[dict[str, Any]], set[tuple[str, dt.date]], dict[str, dt.date], dict[str, str]]:
+    def gather(store: Store) -> tuple[Any, ...]:
         covered, first_days = store.covered_days(days[0])
         stopped = {alert["source"]: alert["reason"] for alert in store.firing(today) if alert["rule"] == SOURCE_STOPPED}
-        return register(config, store, now), covered, first_days, stopped
+        return register(config, store, now), covered, first_days, stopped, archives_of(store)
 
-    rows, covered, first_days, stopped = await pages.read(gather)
+    rows, covered, first_days, stopped, archives = await pages.read(gather)
     shown = [
         row
         | {
@@ -47,7 +47,14 @@ async def sources(pages: Pages, request: Request) -> Response:
         for row in rows
     ]
     shown.sort(key=lambda row: not (row["enabled"] and row["terms_read_on"]))
-    return await pages.page("sources.html", request, rows=shown, days=days, on=sum(bool(row["enabled"]) for row in rows))
+    return await pages.page("sources.html", request, rows=shown, days=days, archives=archives, on=sum(bool(row["enabled"]) for row in rows))
+
+
+def archives_of(store: Store) -> list[dict[str, Any]]:
+    """The archives whose days are in the store: name, sources, first_day, last_day, posts that name a team, model, words (kept or not)."""
+    posts = store.archived_posts()
+    kept = ("name", "sources", "first_day", "last_day", "model", "words")
+    return [{key: getattr(each, key) for key in kept} | {"posts": posts.get(each.name, 0)} for each in store.archives()]
 
 
 def strip(days: Collection[dt.date], read: Collection[dt.date], first: dt.date | None) -> list[tuple[dt.date, Cell]]:

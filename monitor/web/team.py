@@ -16,7 +16,8 @@ from babel.core import Locale
 from datasette.utils.asgi import Request, Response
 
 from monitor import explained, show, standing
-from monitor.records import DailyTrend, Label, clean
+from monitor.archive import behind
+from monitor.records import DailyTrend, Label, clean, from_text, to_text
 from monitor.store import Place, Store, Wanted
 from monitor.web import words
 from monitor.web.app import Pages, today
@@ -39,8 +40,13 @@ async def team(pages: Pages, request: Request) -> Response:
 
     def gather(store: Store) -> dict[str, Any]:
         found = standing.team_week(store, pages.config, team, span.last)
-        posts, further = store.team_posts(team, wanted, before=place_of(request.args.get("before") or ""))
+        archives = store.archives()
+        posts = behind.team_posts(store, pages.config, team, wanted, before=place_of(request.args.get("before") or ""))
         return {
+            "archived": {
+                days: bool(store.archived_pairs(standing.first_day(span.last, days), span.last, team=team))
+                for days in (standing.WEEK, 2 * standing.WEEK)
+            },
             "figures": found.week,
             "change": show.changed(found.week, found.before),
             "share": standing.shares_of_voice(store, pages.config, span.last, standing.WEEK).get(team),
@@ -50,8 +56,11 @@ async def team(pages: Pages, request: Request) -> Response:
             "languages": found.languages,
             "alerts": store.team_alerts(team),
             "firing": [alert["rule"] for alert in store.firing(span.last) if alert["team"] == team],
-            "posts": [shown(post) for post in posts],
-            "further": further and f"{further.at}.{further.id}",
+            "posts": [shown(post) for post in posts.posts],
+            "further": posts.further and place_text(posts.further),
+            "unread": sorted(posts.unread),
+            "wordless": [each.name for each in archives if not each.words] if wanted.words else [],
+            "elsewhere": {source for each in archives for source in each.sources},
         }
 
     found = await pages.read(gather)
@@ -62,7 +71,7 @@ async def team(pages: Pages, request: Request) -> Response:
         "team.html", request, **found, team=team, name=name, span=span, ranges=RANGES, told_day=told[0]["day"] if told else None,
         corrected=next((row for row in found["days"] if row["week_corrected_by"]), None), filters=filters, kept=kept,
         query=_query, paged="before" in request.args, back=request.full_path, labels=label_words(),
-        language_name=language_name, every_source=_choices(found["sources"], wanted.source),
+        language_name=language_name, every_source=sorted({*_choices(found["sources"], wanted.source), *found["elsewhere"]}),
         every_language=_choices(found["languages"], wanted.language), vega=BUNDLE, table=TABLE, cut=CUT,
         least=pages.config.privacy.min_authors,
     )  # fmt: skip
@@ -104,9 +113,17 @@ def day_of(text: str | None) -> dt.date | None:
 
 
 def place_of(text: str) -> Place | None:
-    """Where a page of posts goes on from: the time and number of the last post before."""
-    at, _, number = text.rpartition(".")
-    return Place(at, int(number)) if at and number.isascii() and number.isdigit() and len(number) < 19 else None
+    """Where a page of posts goes on from: the time and number of the last post before; what is no such place is the beginning."""
+    at, *numbers = text.split(".")
+    known = [int(number) for number in numbers if number.isascii() and number.isdigit() and len(number) < 19]
+    with contextlib.suppress(ValueError, OverflowError):
+        return Place(at, *known) if to_text(from_text(at)) == at and len(numbers) == len(known) in (1, 2) else None
+    return None
+
+
+def place_text(place: Place) -> str:
+    """A place as addresses have it."""
+    return ".".join(map(str, (place.at, place.id, *([place.skip] if place.skip else []))))
 
 
 def _query(values: Mapping[str, str], **others: str | None) -> str:
@@ -118,7 +135,7 @@ def _query(values: Mapping[str, str], **others: str | None) -> str:
 
 
 def shown(post: Mapping[str, Any]) -> dict[str, Any]:
-    """A post of Store.team_posts as the page shows it: text without unseen characters and at most CUT long, a link where it is one."""
+    """A post of behind.team_posts as the page shows it: text without unseen characters and at most CUT long, a link where it is one."""
     text, title = clean(post["text"]), " ".join(clean(post["title"] or "").split())
     in_thread = title if title and not text.startswith(title) else ""
     return {**post, "text": text[:CUT], "cut": len(text) > CUT, "title": in_thread[:200], "link": link(post["url"])}
