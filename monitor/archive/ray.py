@@ -77,16 +77,16 @@ class RayEngine:
         """`find` on each split and `score` on each of its chunks, in any order."""
         if self.address:
             self._look(job, splits)
-        found = _pieces(splits).map_batches(
-            partial(_find, job), batch_size=1, num_cpus=FILTER_CORES, compute=TaskPoolStrategy(self.workers)
-        )
+        found = _pieces(splits).map_batches(partial(_find, job), batch_size=1, num_cpus=FILTER_CORES, compute=self._tasks(splits))
         models = ActorPoolStrategy(size=self.workers)
         return _told(found.map_batches(_Model, fn_constructor_args=(job,), batch_size=1, num_cpus=MODEL_CORES, compute=models))
 
     def each(self, step: Callable[[Job, T], R], job: Job, pieces: Sequence[T]) -> Iterator[R]:
         """A step on each piece, in any order."""
-        tasks = TaskPoolStrategy(self.workers)
-        return _told(_pieces(pieces).map_batches(partial(_step, step, job), batch_size=1, num_cpus=1, compute=tasks))
+        return _told(_pieces(pieces).map_batches(partial(_step, step, job), batch_size=1, num_cpus=1, compute=self._tasks(pieces)))
+
+    def _tasks(self, pieces: Sequence[Any]) -> TaskPoolStrategy:
+        return TaskPoolStrategy(min(self.workers or 1, len(pieces)))
 
     def _look(self, job: Job, splits: Sequence[Split]) -> None:
         """Have every machine say that it has this program, and sees the archive and the first of the inputs."""
