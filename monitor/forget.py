@@ -45,6 +45,8 @@ MOST_NEEDLES = 50_000
 _AROUND = 8
 """Bytes beside a piece by which its place in a living text is recognised."""
 
+_EXTRA = "archives are read by the extra [archive]: pip install 'employee-forum-monitor[archive]'"
+
 _URL_GOES_ON = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_%&=/")
 
 
@@ -117,11 +119,14 @@ def found_at(store: Store, place: str, *, author: bool) -> tuple[list[int], tupl
 
 
 def _from_archives(store: Store, spellings: Sequence[str]) -> list[Any]:
-    if not store.archives():
+    addresses = [each for each in spellings if "://" in each]
+    if not (addresses and store.archives()):
         return []
-    from monitor.archive import forgetting  # here and below: what reads archives is an extra
-
-    store.show(forgetting.at_addresses(store, spellings), at=clock.now())
+    try:  # here and below: what reads archives is an extra
+        from monitor.archive.forgetting import at_addresses
+    except ImportError:
+        raise StoreError(_EXTRA) from None
+    store.show(at_addresses(store, addresses), at=clock.now())
     return store.at_addresses(spellings)
 
 
@@ -339,7 +344,7 @@ def clean_archives(
     try:
         from monitor.archive.forgetting import clean, due
     except ImportError:
-        return Counter(), ["archives are read by the extra [archive]: pip install 'employee-forum-monitor[archive]'"]
+        return Counter(), [_EXTRA]
     if not any(due(archive, kept) for archive in archives):
         return Counter(), []
     try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.explain import representative
+from monitor.records import ALL
 
 ENOUGH = 3
 """Voices that a team has on a day whose posts are kept; of fewer nothing is ever told."""
@@ -28,11 +29,11 @@ def evidence(rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
     for number, row in enumerate(rows):
         if row["kind"] != "press" and not row["repost"] and row["value"] is not None:
             post = {"id": number, "length": len(row["text"])} | {name: row[name] for name in ("source", "thread_id", "author_key", "value")}
-            for source in ("*", row["source"]):
+            for source in (ALL, row["source"]):
                 said[row["team"], source].append(post)
     chosen: set[int] = set()
     for posts in said.values():
-        if len({post["author_key"] or rows[post["id"]]["thread_id"] or post["id"] for post in posts}) >= ENOUGH:
+        if len({post["author_key"] or (post["source"], post["thread_id"] or post["id"]) for post in posts}) >= ENOUGH:
             for kind, count in _KEPT.items():
                 chosen.update(representative(posts, kind, count))
     return {(rows[number]["source"], rows[number]["native_id"]) for number in chosen}

@@ -62,10 +62,9 @@ class Posts(Connection):
 
         A post whose words changed is unread again and its mentions and scores count no more; one whose other fields changed
         is only brought up to date. One that an archive gave is the store's own from now on, and unread. A tombstone is never filled
-        again, and a post that is gone before it was ever seen
-        leaves one, so that the order in which two pages of a site arrive changes nothing. The last of two posts with
-        one key wins. Text and title are stored as `records.clean` leaves them. Nothing of an author who is to be forgotten is
-        stored, and an author's key once stored stays (keys may rotate).
+        again, and a post that is gone before it was ever seen leaves one, so that the order in which two pages of a site arrive
+        changes nothing. The last of two posts with one key wins. Text and title are stored as `records.clean` leaves them. Nothing of
+        an author who is to be forgotten is stored, and an author's key once stored stays (keys may rotate).
         """
         counts = Counts()
         with self.writing() as connection:
