@@ -45,7 +45,7 @@ def write(root: Root, name: str, rows: Iterable[Mapping[str, Any]], *, run: str,
         shown = evidence(of_day)
         without = {} if words else {"title": None, "text": None}
         kept = [row for row in of_day if (row["source"], row["native_id"]) in shown]
-        write_day(root, name, run, day, [{**row, **without} for row in of_day], kept, model=model)
+        write_day(root, name, run, {day: ([{**row, **without} for row in of_day], kept)}, model=model)
     sources = sorted({row["source"] for of_day in days.values() for row in of_day})
     current = Current(run, model, reader, tuple(sources), min(days), max(days), words, inputs=())
     root.write_json(root.path(name, "current.json"), asdict(current))

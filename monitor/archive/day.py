@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor.records import ALL
@@ -35,32 +35,40 @@ def voice(day: str, row: Row, model: str, label: str, value: float) -> Voice:
     return day, row["team"], row["source"], model, who, thread, label, value
 
 
-def figures(day: str, rows: Iterable[Row], model: str) -> Iterator[dict[str, Any]]:
-    """The figures of a UTC day as rows of layout.FIGURES, by team and source."""
-    said = [voice(day, row, model, row["label"], row["value"]) for row in rows if counts(row) and row["value"] is not None]
+def figures(days: Mapping[str, Iterable[Row]], model: str) -> dict[str, list[dict[str, Any]]]:
+    """The figures of whole UTC days as rows of layout.FIGURES, by team and source. All at once, since a call takes longer than its rows."""
+    said = (voice(day, row, model, row["label"], row["value"]) for day, rows in days.items() for row in rows if _told(row))
     frame = frame_of(said)
-    found = [*daily(frame, 1), *daily(frame.assign(source=ALL), 1)] if said else []
-    for row, spread in sorted(found, key=lambda pair: (pair[0].team, pair[0].source)):
-        yield {"day": day, **{name: getattr(row, name) for name in _COUNTED}, **(spread._asdict() if spread else {})}
+    found: dict[str, list[dict[str, Any]]] = {day: [] for day in days}
+    for row, spread in sorted((*daily(frame, 1), *daily(frame.assign(source=ALL), 1)), key=lambda pair: (pair[0].team, pair[0].source)):
+        day = row.day.isoformat()
+        found[day].append({"day": day, **{name: getattr(row, name) for name in _COUNTED}, **(spread._asdict() if spread else {})})
+    return found
 
 
-def write(root: Root, name: str, run: str, day: str, rows: Sequence[Row], shown: Sequence[Row], *, model: str) -> None:
-    """A day's files, in place of those that may be there: its rows, their figures, and the rows that show these, with their words."""
+def _told(row: Row) -> bool:
+    return counts(row) and row["value"] is not None
+
+
+def write(root: Root, name: str, run: str, days: Mapping[str, tuple[Sequence[Row], Sequence[Row]]], *, model: str) -> None:
+    """The files of UTC days, in place of those that may be there: rows, their figures, and the rows that show these, with their words."""
     import pyarrow as pa
 
     from monitor.archive.layout import EVIDENCE, FIGURES, POSTS
 
-    manifest = root.day(name, run, day, "manifest.json")
-    root.remove(manifest)
-    tables = (("posts", rows, POSTS), ("figures", list(figures(day, rows, model)), FIGURES), ("evidence", shown, EVIDENCE))
-    digests = [
-        root.write_table(root.day(name, run, day, f"{file}.parquet"), pa.Table.from_pylist(of, schema)) for file, of, schema in tables
-    ]
-    posts = Counter(source for source, _ in {(row["source"], row["native_id"]) for row in rows})
-    told = {
-        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
-        "posts": posts.total(),
-        "sources": posts,
-        "teams": Counter(row["team"] for row in rows if row["value"] is not None),
-    }
-    root.write_json(manifest, told)
+    counted = figures({day: rows for day, (rows, _) in days.items()}, model)
+    for day, (rows, shown) in days.items():
+        manifest = root.day(name, run, day, "manifest.json")
+        root.remove(manifest)
+        tables = (("posts", rows, POSTS), ("figures", counted[day], FIGURES), ("evidence", shown, EVIDENCE))
+        digests = [
+            root.write_table(root.day(name, run, day, f"{file}.parquet"), pa.Table.from_pylist(of, schema)) for file, of, schema in tables
+        ]
+        posts = Counter(source for source, _ in {(row["source"], row["native_id"]) for row in rows})
+        told = {
+            "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "posts": posts.total(),
+            "sources": posts,
+            "teams": Counter(row["team"] for row in rows if row["value"] is not None),
+        }
+        root.write_json(manifest, told)

@@ -210,7 +210,8 @@ def _cleaned(root: Root, rows: Rows, days: Sequence[str], progress: Callable[[in
         if changed or not root.exists(root.day(*folder, "manifest.json")):
             shown = root.parquet(root.day(*folder, "evidence.parquet")).read().to_pylist()
             left = rows.staying(row for row in shown if not rows.too_old(day, row))
-            write(root, *folder, rows.retired(day, rows.staying(file.read().to_pylist())), left, model=rows.archive.model)
+            stay = rows.retired(day, rows.staying(file.read().to_pylist()))
+            write(root, rows.archive.name, rows.archive.run, {day: (stay, left)}, model=rows.archive.model)
         went += changed
         if progress:
             progress(number, len(days))

@@ -7,7 +7,6 @@ give the same bytes, wherever and how often they run. What is read, scored and c
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import itertools
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -21,15 +20,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor import echo
+from monitor.archive.day import write
 from monitor.archive.evidence import evidence
 from monitor.archive.finding import candidates
 from monitor.archive.job import Chunk, Found, Job, Scored, Settled, Span, Split, Tally
-from monitor.archive.layout import EVIDENCE, FIGURES, NAMED, PARTS, POSTS, ROW_GROUP, SCORES, WRITTEN, slug
+from monitor.archive.layout import NAMED, PARTS, ROW_GROUP, SCORES, WRITTEN, slug
 from monitor.config import Scorer as Settings
 from monitor.language import language
-from monitor.records import ALL, Mention, Post, Score, text_hash
+from monitor.records import Mention, Post, Score, text_hash
 from monitor.sentiment import Scorer, load_scorer, scores_of
-from monitor.trend import daily, frame_of
 from monitor.understand import items_of
 
 CHUNK = 2_000
@@ -179,16 +178,18 @@ def settle(job: Job, span: Span) -> Settled:
     if done := job.root.read_json(manifest):
         return Settled(span.first, **done)
     posts = job.root.parquet(_sorted(job, span.first)).read().to_pylist()
-    for post, (origin, repost) in zip(posts, _standings(job, span, posts), strict=True):
-        post.update(
-            origin_source=origin and origin[0], origin_id=origin and origin[1], repost=repost, day=post["posted_at"].date().isoformat()
-        )
-    figures = _counted(posts)
     outcome = Settled(span.first, {}, sorted({post["source"] for post in posts}))
-    for day, of_day in itertools.groupby(posts, lambda post: post["day"]):
-        rows = list(of_day)
-        _write_day(job, day, rows, figures[day])
-        outcome.days[day] = len(rows)
+    days = {}
+    for post, (origin, repost) in zip(posts, _standings(job, span, posts), strict=True):
+        post.update(origin_source=origin and origin[0], origin_id=origin and origin[1], repost=repost)
+    for day, of_day in itertools.groupby(posts, lambda post: post["posted_at"].date().isoformat()):
+        several = list(of_day)
+        outcome.days[day] = len(several)
+        rows = [{**post, **read} for post in several for read in post["read"]]
+        shown = evidence(rows)
+        kept = [row for row in rows if (row["source"], row["native_id"]) in shown]
+        days[day] = (rows if job.words else [{**row, "title": None, "text": None} for row in rows]), kept
+    write(job.root, job.name, job.run, days, model=job.model)
     job.root.write_json(manifest, {"days": outcome.days, "sources": outcome.sources})
     return outcome
 
@@ -251,44 +252,3 @@ def _rows_at(job: Job, files: Sequence[str], sizes: Sequence[int], wanted: Itera
         offset = starts[number] + group * ROW_GROUP
         found.update(zip(places, table.take([index - offset for index in places]).to_pylist(), strict=True))
     return found
-
-
-def _counted(posts: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The figures of each day of some whole days, as rows of FIGURES."""
-    frame = frame_of(voice for post in posts for voice in _voices(post))
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row, spread in (*daily(frame, 1), *daily(frame.assign(source=ALL), 1)):
-        told = {field.name: getattr(row, field.name, None) for field in FIGURES}
-        found[row.day.isoformat()].append({**told, "day": row.day.isoformat()} | (spread._asdict() if spread else {}))
-    return found
-
-
-def _voices(post: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    """A post as `Store.voices` gives it: a row per team; none of press and of what is mostly other people's words."""
-    if post["kind"] == "press" or post["repost"]:
-        return
-    thread = f"{post['source']}:{post['native_id'] if post['thread_id'] is None else post['thread_id']}"
-    voice = f"thread:{thread}" if post["author_key"] is None else post["author_key"]
-    for read in post["read"]:
-        if read["value"] is not None:
-            yield post["day"], read["team"], post["source"], read["model"], voice, thread, read["label"], read["value"]
-
-
-def _write_day(job: Job, day: str, posts: Sequence[Mapping[str, Any]], figures: Sequence[Mapping[str, Any]]) -> None:
-    rows = [{**post, **read} for post in posts for read in post["read"]]
-    shown = evidence(rows)
-    without = {} if job.words else {"title": None, "text": None}
-    tables = {
-        "posts": pa.Table.from_pylist([{**row, **without} for row in rows], POSTS),
-        "figures": pa.Table.from_pylist(sorted(figures, key=lambda row: (row["team"], row["source"])), FIGURES),
-        "evidence": pa.Table.from_pylist([row for row in rows if (row["source"], row["native_id"]) in shown], EVIDENCE),
-    }
-    folder = (job.name, job.run, day)
-    digests = [job.root.write_table(job.root.day(*folder, f"{name}.parquet"), table) for name, table in tables.items()]
-    manifest = {
-        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
-        "posts": len(posts),
-        "sources": Counter(post["source"] for post in posts),
-        "teams": Counter(row["team"] for row in rows if row["value"] is not None),
-    }
-    job.root.write_json(job.root.day(*folder, "manifest.json"), manifest)
