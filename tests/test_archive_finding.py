@@ -29,6 +29,8 @@ from monitor.privacy import AuthorKeys, author_key  # noqa: E402
 from monitor.records import ALL, MAX_TEXT, Mention, Post  # noqa: E402
 from monitor.store.posts import hidden_id, mark  # noqa: E402
 
+pytestmark = pytest.mark.real  # since plain `pytest` is run without the extra
+
 NOW = dt.datetime(2025, 1, 31, 12, 0, tzinfo=dt.UTC)
 KEY = b"k" * 32
 TEAMS = tuple(

@@ -26,6 +26,8 @@ from monitor.store import Store, Wanted
 from monitor.trend import trend, window
 from monitor.weeks import computed, settle
 
+pytestmark = pytest.mark.real  # since plain `pytest` is run without the extra
+
 NOW = dt.datetime(2025, 3, 1, 12, tzinfo=dt.UTC)
 
 

@@ -38,6 +38,8 @@ from spiders.discourse import Discourse  # noqa: E402
 from spiders.hackernews import HackerNews  # noqa: E402
 from spiders.reddit import Reddit  # noqa: E402
 
+pytestmark = pytest.mark.real  # since plain `pytest` is run without the extra
+
 NOW = dt.datetime(2025, 1, 31, 12, 0, tzinfo=dt.UTC)
 KEY = b"k" * 32
 

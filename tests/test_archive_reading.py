@@ -20,6 +20,8 @@ from monitor.archive.reading import Archives, lying_at
 from monitor.errors import InputError
 from monitor.store import Wanted
 
+pytestmark = pytest.mark.real  # since plain `pytest` is run without the extra
+
 MODEL = "m@1"
 LABELS = {-0.7: "negative", 0.0: "neutral", 0.7: "positive"}
 

@@ -98,9 +98,11 @@ def _fold(store: Store, config: Config, root: Root, name: str) -> None:
     """Days of an archive that the store does not have into it, and what it holds then."""
     from monitor.archive.fold import fold
     from monitor.archive.layout import named
+    from monitor.forget import kept_from
 
+    now, least = clock.now(), config.privacy.min_authors
     with progress_bar(f"backfill {name}: fold") as bar:
-        folded = fold(store, root, name, min_authors=config.privacy.min_authors, now=clock.now(), progress=bar)
+        folded = fold(store, root, name, min_authors=least, now=now, kept_from=kept_from(config, now), progress=bar)
     if not folded.days:
         click.echo(f"backfill {name}: all of it is in {named(root.where)} already, and in the store")
         return
