@@ -83,6 +83,8 @@ class RayEngine:
 
     def each(self, step: Callable[[Job, T], R], job: Job, pieces: Sequence[T]) -> Iterator[R]:
         """A step on each piece, in any order."""
+        if not pieces:
+            return iter(())
         return _told(_pieces(pieces).map_batches(partial(_step, step, job), batch_size=1, num_cpus=1, compute=self._tasks(pieces)))
 
     def _tasks(self, pieces: Sequence[Any]) -> TaskPoolStrategy:

@@ -110,7 +110,7 @@ def test_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         digests.add(digest(folder))
         print(
             f"{name}: {measured[name]:.0f} passages/s, {measured[name] / rate / workers:.2f} of the bare scorer per worker; in seconds of "
-            f"cores {cores / passages * cost:.2f} times it; engine there after {ready - begun:.1f} s, models after {loaded - ready:.1f} s more"
+            f"cores {cores / passages * cost:.2f} times it; engine after {ready - begun:.1f} s, models after {loaded - ready:.1f} s more"
         )
     measured["bytes"] = sum(path.stat().st_size for path in (tmp_path / "local, 1 worker").rglob("*") if path.is_file()) / POSTS
     for engine_name in ("local", "ray"):
@@ -201,9 +201,7 @@ def test_memory(tmp_path: Path) -> None:
         took = time.monotonic() - begun
         told = ", ".join(f"{step} {size / 2**20:.0f} MB" for step, size in sorted(most.items()))
         driver = psutil.Process().memory_info().rss / 2**20
-        print(
-            f"\n{posts:,} posts in Parquet, {done.tally.named} name a team, 2 workers, {took:.0f} s; at most: {told}; this process {driver:.0f} MB"
-        )
+        print(f"\n{posts:,} posts, {done.tally.named} name a team, 2 workers, {took:.0f} s; at most {told}; this process {driver:.0f} MB")
 
 
 def test_a_billion_on_paper() -> None:

@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from ray.cluster_utils import Cluster
 
+from monitor.archive import work
 from monitor.archive.inputs import plan
 from monitor.archive.job import Job
 from monitor.archive.layout import Root
@@ -222,7 +223,9 @@ def test_what_fails_elsewhere_is_one_sentence_here(tmp_path: Path) -> None:
         scorer=Scorer(model=str(tmp_path / "none")), keys=AuthorKeys(b"k" * 32, b"k" * 32), forgotten=frozenset(), gone=frozenset(),
         now=dt.datetime.now(dt.UTC),
     ).of(splits)  # fmt: skip
-    with RayEngine(None, 1) as engine, pytest.raises(ModelError, match="is no folder that is there"):
-        list(engine.scored(job, splits))
+    with RayEngine(None, 1) as engine:
+        assert list(engine.each(work.sort, job, [])) == []
+        with pytest.raises(ModelError, match="is no folder that is there"):
+            list(engine.scored(job, splits))
     told = seen(job.root, job.path("nothing.json"), splits[0].where)
     assert told is not None and "does not see the archive" in told
