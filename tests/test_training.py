@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,30 @@ def test_a_post_beside_another_keeps_its_own_team() -> None:
     }
     (same,) = data.examples(_row("And still I left Meta.", "Meta"), "test")
     assert data.in_company(mine, [same], random.Random(0)) == mine
+
+
+def test_of_two_clauses_the_team_s_own_keeps_its_label() -> None:
+    """Two posts in one sentence, in either order: the other's team is a bystander, and nothing of the team's own words is lost."""
+    (mine,) = data.examples(_row("Meta is a joy.", "Meta"), "test")
+    (theirs,) = data.examples(_row("xAI is a mess.", "xAI"), "test")
+    made = [data.in_one_sentence(mine, [theirs], random.Random(seed)) for seed in range(200)]
+    read = {model_input(data.item(each), nameless=True) for each in made}
+    joints = data.JOINTS["en"]
+    assert read == {f"<mask> is a joy{joint}<unk> is a mess." for joint in joints} | {
+        f"<unk> is a mess{joint}<mask> is a joy." for joint in joints
+    }
+    assert {each.label for each in made} == {mine.label}
+    (same,) = data.examples(_row("And still I left Meta.", "Meta"), "test")
+    assert data.in_one_sentence(mine, [same], random.Random(0)) == mine
+
+
+def test_neighbours_are_in_one_part() -> None:
+    """Contrasts that were written one after the other are all seen by a teacher, or none is; and each part has a fair share."""
+    (post,) = data.examples(_row("Meta is a joy.", "Meta"), "en")
+    parts = [data.part(replace(post, post=f"en-{number:05}"), 4) for number in range(600)]
+    blocks = [set(parts[start : start + data.NEIGHBOURS]) for start in range(0, 600, data.NEIGHBOURS)]
+    assert all(len(block) == 1 for block in blocks)
+    assert all(80 < parts.count(number) < 220 for number in range(4))
 
 
 def test_a_broken_line_is_told_with_its_number(tmp_path: Path) -> None:

@@ -39,12 +39,12 @@ def test_from_nothing_to_weights_and_on_from_where_it_was(tmp_path: Path) -> Non
     assert report["int8"]["domain benchmark"]["pairs"] == 3
     assert "domain benchmark" in (weights / "MODEL_CARD.md").read_text("utf-8")
 
-    tuned = (tmp_path / "run" / "domain-2.pt").read_bytes()
+    tuned = (tmp_path / "run" / "student-2.pt").read_bytes()
     (weights / "model.onnx").unlink()
     again = _train(tmp_path / "run", "--benchmark", str(benchmark))
     assert again.returncode == 0, again.stderr[-2000:]
     assert "epoch" not in again.stdout
-    assert (tmp_path / "run" / "domain-2.pt").read_bytes() == tuned
+    assert (tmp_path / "run" / "student-2.pt").read_bytes() == tuned
     assert (weights / "model.onnx").exists()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from monitor.errors import MonitorError
 from monitor.sentiment.onnx import LABELS
@@ -28,17 +29,23 @@ from monitor.sentiment.training.tuning import Encoded, Plan
 
 GENERAL = Plan(epochs=2, rate=2e-4, smoothing=0.05)
 """First how people praise and blame at all, on public data."""
-DOMAIN = Plan(epochs=4, rate=2e-4)
-"""Then how they do it of AI teams, on the written posts, with some of the public data so that it is not forgotten."""
-REPEATS = 2
-"""Runs of the second stage, which differ in their seed; their weights are averaged (Wortsman et al. 2022, Model soups)."""
-KEPT_GENERAL = 0.15
-"""What the first stage's weights count in that mean (Wortsman et al. 2022, Robust fine-tuning of zero-shot models)."""
+TEACHER = Plan(epochs=4, rate=1e-4, smoothing=0.05)
+"""Then how they do it of AI teams, on the written posts but for a part, with some of the public data so that it is not forgotten."""
+STUDENTS = tuple(
+    (Plan(epochs=5, rate=rate, smoothing=0.0, unread=unread), share)
+    for rate, unread, share in ((1e-4, 0.12, 0.5), (1e-4, 0.12, 0.3), (1e-4, 0.12, 0.7), (6e-5, 0.12, 0.5), (1.5e-4, 0.15, 0.5))
+)
+"""Then again from the first stage, in turn by these: `share` of what is to be said of a text is its reader's label, the rest what
+the teachers say that have not seen it."""
+NETWORKS = 16
+"""Networks in each stage, which differ in their seed. The last one's weights are averaged (Wortsman et al. 2022, Model soups)."""
+PARTS = 4
+"""Parts of the written posts, of which each teacher leaves one out."""
 REPLAYED = 6000
-"""Public texts in each epoch of the second stage, drawn anew from the folders below."""
+"""Public texts in each epoch on written posts, drawn anew from the folders below."""
 REPLAYED_FROM = ("newsmtsc", "umsab_en", "umsab_fr", "umsab_de", "umsab_es")
-COMPANY = 0.3
-"""The share of written posts that are read beside another, drawn anew in each epoch."""
+COMPANY = 0.25
+"""The share of written posts that are read beside another, drawn anew in each epoch; as many are joined with one into a sentence."""
 HEARD = 400
 """Pairs by which the channels' loudness is measured before int8."""
 QUICK = 100
@@ -54,6 +61,7 @@ class Run:
     benchmark: Path | None
     quick: bool
     seed: int
+    networks: int = NETWORKS
     pairs: int | None = None
     """Written pairs to learn from at most; None: all."""
 
@@ -75,13 +83,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pairs", type=int, help="learn from so many written pairs only: a point of a learning curve, in a folder of its own"
     )
+    parser.add_argument("--networks", type=int, default=NETWORKS, help="networks in each stage, at least 2 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    run = Run(given.work, given.data, given.benchmark, given.quick, given.seed, QUICK if given.quick else given.pairs)
+    if given.networks < 2:
+        parser.error("--networks must be at least 2: what one has learned, another judges")
+    networks, pairs = (2, QUICK) if given.quick else (given.networks, given.pairs)
+    run = Run(given.work, given.data, given.benchmark, given.quick, given.seed, networks, pairs)
+    say(f"on {'a graphics processor' if tuning.DEVICE.type == 'cuda' else 'the processor: a graphics processor takes a tenth of the time'}")
     try:
         _prepare(run)
         _general(run)
-        _domain(run)
+        _teachers(run)
+        _soften(run)
+        _students(run)
         _calibrate(run)
         _export(run)
         card.write(run.work, run.public, run.benchmark, quick=run.quick, say=say)
@@ -132,38 +147,128 @@ def _stage(
 
 
 def _general(run: Run) -> None:
-    if run.public is None or run.quick:
+    if not (public := _public(run)):
         return
-    rows = data.clean(run.public, "train")
-    _stage(run, "", "general", GENERAL, lambda encoder: lambda epoch, rng: encoder.encode(rows))
+    for number in range(run.networks):
+        _stage(run, "", f"general-{number + 1}", GENERAL, lambda encoder: lambda epoch, rng: encoder.encode(public), number)
 
 
-def _domain(run: Run) -> None:
+def _public(run: Run) -> list[data.Example]:
+    return data.clean(run.public, "train") if run.public and not run.quick else []
+
+
+def _learned(run: Run) -> list[data.Example]:
     learned, _ = data.written()
-    public = data.clean(run.public, "train", REPLAYED_FROM) if run.public and not run.quick else []
     if run.pairs is not None:
         # A larger drawing holds the smaller ones, so that the points of a curve differ in nothing else.
         random.Random(run.seed).shuffle(learned)  # noqa: S311 (nothing secret is drawn)
-        learned = learned[: run.pairs]
+    return learned[: run.pairs]
 
+
+def _drawing(
+    learned: Sequence[data.Example], public: Sequence[data.Example], targets: Sequence[tuning.Target]
+) -> Callable[[Encoder], Callable[[int, random.Random], list[Encoded]]]:
+    """What an epoch reads of `learned` and `public`, some of it in company; `targets` are those of the one and then of the other."""
     pools: dict[str, list[data.Example]] = defaultdict(list)
     for each in learned:
         pools[each.language].append(each)
 
+    def met(example: data.Example, rng: random.Random) -> data.Example:
+        drawn = rng.random()
+        if drawn < COMPANY:
+            return data.in_company(example, pools[example.language], rng)
+        return data.in_one_sentence(example, pools[example.language], rng) if drawn < 2 * COMPANY else example
+
+    replayed = [number for number, each in enumerate(public, len(learned)) if each.source in REPLAYED_FROM]
+
     def draw(encoder: Encoder) -> Callable[[int, random.Random], list[Encoded]]:
         def epoch(_: int, rng: random.Random) -> list[Encoded]:
-            company = [data.in_company(each, pools[each.language], rng) if rng.random() < COMPANY else each for each in learned]
-            return encoder.encode(company + rng.sample(public, min(REPLAYED, len(public))))
+            again = rng.sample(replayed, min(REPLAYED, len(replayed)))
+            texts = [*(met(each, rng) for each in learned), *(public[number - len(learned)] for number in again)]
+            numbers = [*range(len(learned)), *again]
+            return [(tokens, targets[number]) for (tokens, _), number in zip(encoder.encode(texts), numbers, strict=True)]
 
         return epoch
 
-    plan = replace(DOMAIN, epochs=1) if run.quick else DOMAIN
-    for number in range(REPEATS):
-        _stage(run, "general" if public else "", f"domain-{number + 1}", plan, draw, number)
-    if not (run.work / "averaged.pt").exists():
-        kept = KEPT_GENERAL if public else 0.0
-        shares = {run.work / f"domain-{number + 1}.pt": (1 - kept) / REPEATS for number in range(REPEATS)}
-        tuning.average(shares | ({run.work / "general.pt": kept} if kept else {}), run.work / "averaged.pt")
+    return draw
+
+
+def _parts(run: Run) -> int:
+    return min(PARTS, run.networks)
+
+
+def _teachers(run: Run) -> None:
+    learned, public = _learned(run), _public(run)
+    for number in range(run.networks):
+        seen = [each for each in learned if data.part(each, _parts(run)) != number % _parts(run)]
+        draw = _drawing(seen, public, [each.label for each in [*seen, *public]])
+        plan = replace(TEACHER, epochs=1) if run.quick else TEACHER
+        _stage(run, f"general-{number + 1}" if public else "", f"teacher-{number + 1}", plan, draw, number)
+
+
+def _soften(run: Run) -> None:
+    """Write soft.pt: for each text, how likely each label is [texts, 3].
+
+    Of a written post those say it that have not seen it; of a public text all of the first stage do, so that it is not forgotten.
+    """
+    result = run.work / "soft.pt"
+    if result.exists():
+        return
+    learned, public = _learned(run), _public(run)
+    network, encoder = _network(run)
+
+    def said(stage: str, examples: Sequence[data.Example]) -> Tensor:
+        tuning.load(network, run.work / f"{stage}.pt")
+        return tuning.logits(network, encoder.encode(examples)).softmax(-1)
+
+    parts = _parts(run)
+    of = torch.tensor([data.part(each, parts) for each in learned])
+    found = torch.zeros(len(learned), len(LABELS))
+    for number in range(run.networks):
+        unseen = (of == number % parts).nonzero().flatten()
+        judges = len(range(number % parts, run.networks, parts))
+        found[unseen] += said(f"teacher-{number + 1}", [learned[each] for each in unseen.tolist()]) / judges
+    if public:
+        heard = torch.stack([said(f"general-{number + 1}", public) for number in range(run.networks)])
+        found = torch.cat([found, heard.mean(0)])
+    tuning.save({"soft": found}, result)
+
+
+def _students(run: Run) -> None:
+    result = run.work / "averaged.pt"
+    if result.exists():
+        return
+    learned, public = _learned(run), _public(run)
+    soft: Tensor = torch.load(run.work / "soft.pt", weights_only=True)["soft"]
+    given = torch.nn.functional.one_hot(torch.tensor([each.label for each in [*learned, *public]]), len(LABELS))
+    begin = _best(run, run.public) if run.public and public else ""
+    for number in range(run.networks):
+        plan, share = STUDENTS[number % len(STUDENTS)]
+        targets = [(one, two, three) for one, two, three in (share * given + (1 - share) * soft).tolist()]
+        # All begin with the same weights, or their mean would be no network.
+        _stage(
+            run,
+            begin,
+            f"student-{number + 1}",
+            replace(plan, epochs=1 if run.quick else plan.epochs),
+            _drawing(learned, public, targets),
+            number,
+        )
+    students = [run.work / f"student-{number + 1}.pt" for number in range(run.networks)]
+    tuning.average(dict.fromkeys(students, 1 / run.networks), result)
+
+
+def _best(run: Run, folder: Path) -> str:
+    """The network of the first stage that is most often right on public texts that none has learned from."""
+    network, encoder = _network(run)
+    texts = [text for name, split in card.PUBLIC.values() for text in data.read(folder / name / f"{split}.jsonl.gz", name)]
+    encoded, labels = encoder.encode(texts), torch.tensor([text.label for text in texts])
+
+    def right(stage: str) -> int:
+        tuning.load(network, run.work / f"{stage}.pt")
+        return int((tuning.logits(network, encoded).argmax(1) == labels).sum())
+
+    return max((f"general-{number + 1}" for number in range(run.networks)), key=right)
 
 
 def _calibrate(run: Run) -> None:

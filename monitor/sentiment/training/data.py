@@ -32,6 +32,14 @@ NEIGHBOURS = 6
 
 LONGEST_COMPANY = 240
 """Characters of a post that is put beside another."""
+LONGEST_CLAUSE = 130
+"""Columns of a post that is made another's clause; the other has twice as many at most."""
+JOINTS = {
+    "en": (", while ", ", and ", ", but ", " - ", "; ", " whereas "),
+    "fr": (", alors que ", ", et ", ", mais ", "; ", " tandis que "),
+    "zh": ("，而", "，但是", "，不过", "；", "，"),
+}
+"""By language, what may stand between two clauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +90,23 @@ def read(path: Path, source: str) -> Iterator[Example]:
                 raise ModelError(f"{path}, line {number}, is no labelled text ({error}): mend it, or take it out") from None
 
 
+def part(example: Example, parts: int) -> int:
+    """Which of `parts` equal parts a written post belongs to; neighbours are in one."""
+    block = f"part {example.source}{_block(example.post)}"
+    return hashlib.md5(block.encode(), usedforsecurity=False).digest()[0] % parts
+
+
+def _block(post: str) -> int:
+    return int(re.findall(r"[0-9]+$", post)[0]) // NEIGHBOURS
+
+
 def written(folder: Path = WRITTEN) -> tuple[list[Example], list[str]]:
     """The posts written for this model: examples of those to learn from, and the lines of the tenth held out; always the same."""
     learned: list[Example] = []
     held: list[str] = []
     for source, line in lines(folder):
         row = json.loads(line)
-        block = f"{source}{int(re.findall(r'[0-9]+$', row['id'])[0]) // NEIGHBOURS}"
+        block = f"{source}{_block(row['id'])}"
         if hashlib.md5(block.encode(), usedforsecurity=False).digest()[0] % 10 == 0:
             held.append(line)
         else:
@@ -118,18 +136,35 @@ def in_company(example: Example, pool: Sequence[Example], rng: random.Random) ->
     as it is where the drawn post is long, or names the same team.
     """
     other = rng.choice(pool)
+    return example if len(other.text) > LONGEST_COMPANY else _beside(example, other, "\n", rng)
+
+
+def in_one_sentence(example: Example, pool: Sequence[Example], rng: random.Random) -> Example:
+    """As `in_company`, but with a short post, and joined into one sentence: of two clauses the one with the team decides."""
+    room = LONGEST_CLAUSE // (2 if example.language == "zh" else 1)
+    drawn = (rng.choice(pool) for _ in range(8))
+    other = next((each for each in drawn if len(each.text) <= room and "\n" not in each.text), None)
+    if other is None or len(example.text) > 2 * room:
+        return example
+    return _beside(example, other, rng.choice(JOINTS.get(example.language, JOINTS["en"])), rng)
+
+
+def _beside(example: Example, other: Example, joint: str, rng: random.Random) -> Example:
     names = {example.text[start:end] for start, end in example.spans}
-    if not example.spans or len(other.text) > LONGEST_COMPANY or any(occurrences(other.text, name) for name in names):
+    if not example.spans or any(occurrences(other.text, name) for name in names):
         return example
     first, second = (example, other) if rng.random() < 0.5 else (other, example)
-    moved = len(first.text) + 1
+    begin = first.text if joint == "\n" else first.text.rstrip(" \n.!。！")
+    if any(end > len(begin) for _, end in [*first.spans, *first.others]):
+        return example
+    moved = len(begin) + len(joint)
 
     def places(of: Example, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         by = moved if of is second else 0
         return [(start + by, end + by) for start, end in spans]
 
     others = sorted(places(example, example.others) + places(other, [*other.spans, *other.others]))
-    return replace(example, text=f"{first.text}\n{second.text}", spans=tuple(places(example, example.spans)), others=tuple(others))
+    return replace(example, text=begin + joint + second.text, spans=tuple(places(example, example.spans)), others=tuple(others))
 
 
 def near_copies(texts: Sequence[str], others: Sequence[str] = (), *, threshold: float = 0.6) -> list[tuple[int, int]]:

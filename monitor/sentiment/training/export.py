@@ -30,7 +30,7 @@ def export(network: Network, target: Path, *, int8: bool = True) -> None:
     With `int8` the encoder's matrices become int8, a scale per output channel, its activations int8 by the scale of each run.
     Raises ModelError when the graph does not give what the network gives.
     """
-    network = network.float().eval()
+    network = network.cpu().float().eval()
     sample = torch.randint(5, network.words.num_embeddings - 1, (1, 24))
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"

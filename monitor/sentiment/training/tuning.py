@@ -21,8 +21,12 @@ from torch import Tensor, nn
 
 from monitor.sentiment.training.network import Network
 
-Encoded = tuple[list[int], int]
-"""A text's tokens, and the number of its label."""
+Target = int | tuple[float, float, float]
+"""The number of a text's label, or how likely each label is: one or the other in all texts of a run."""
+Encoded = tuple[list[int], Target]
+"""A text's tokens, and what is to be said of it."""
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""Where networks learn and are asked: on a graphics processor if torch sees one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,11 @@ def tune(
 ) -> None:
     """Train `network` in place on what `draw(epoch, random)` gives for each epoch, which may differ in all but its length.
 
-    Matrix products are in bfloat16 where the processor has them, weights and their updates in fp32. `checkpoint` is written
+    Matrix products are in bfloat16 where DEVICE has them, weights and their updates in fp32. `checkpoint` is written
     after each epoch, and read first if it is there.
     """
-    torch.manual_seed(seed)
-    narrow = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-    network.words.requires_grad_(False)
+    narrow = torch.bfloat16 if DEVICE.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    network.to(DEVICE).words.requires_grad_(False)
     working = copy.deepcopy(network).to(narrow)
     working.dense.float()
     working.out.float()
@@ -71,16 +74,16 @@ def tune(
     mean = [parameter.detach().clone() for parameter in master]
     first, step = 0, 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, map_location=DEVICE, weights_only=True)
         first, step = state["epoch"] + 1, state["step"]
         for parameter, kept in zip(master, state["weights"], strict=True):
             parameter.data.copy_(kept)
         mean = state["mean"]
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
         say(f"going on after epoch {first} of {plan.epochs}")
     _copy(master, copies)
     for epoch in range(first, plan.epochs):
+        torch.manual_seed(seed * 1000 + epoch)
         rng = random.Random(f"{seed} {epoch}")  # noqa: S311 (nothing secret is drawn)
         batches = _batches(draw(epoch, rng), plan.batch, rng)
         total = plan.epochs * len(batches)
@@ -92,7 +95,7 @@ def tune(
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * max(share, 0.0)
             tokens, labels = padded(batch, network.padding)
-            unread = (torch.rand(tokens.shape) < plan.unread) & (tokens != network.mask)
+            unread = (torch.rand(tokens.shape, device=DEVICE) < plan.unread) & (tokens != network.mask)
             logits = working.read(network.words(tokens).masked_fill(unread[..., None], 0.0).to(narrow), tokens)
             loss = nn.functional.cross_entropy(logits, labels, label_smoothing=plan.smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -110,7 +113,7 @@ def tune(
         say(f"epoch {epoch + 1} of {plan.epochs}: loss {losses / read:.3f}, {read / (time.monotonic() - begun):.0f} texts/s")
         state = {
             "epoch": epoch, "step": step, "weights": [parameter.detach() for parameter in master], "mean": mean,
-            "optimizer": optimizer.state_dict(), "random": torch.get_rng_state(),
+            "optimizer": optimizer.state_dict(),
         }  # fmt: skip
         partial = checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -135,22 +138,22 @@ def _batches(encoded: Sequence[Encoded], size: int, rng: random.Random) -> list[
 
 
 def padded(batch: Sequence[Encoded], padding: int) -> tuple[Tensor, Tensor]:
-    """The tokens [texts, longest], filled up with `padding`, and the labels [texts]."""
+    """On DEVICE, the tokens [texts, longest], filled up with `padding`, and the targets [texts] or [texts, 3]."""
     length = max(len(tokens) for tokens, _ in batch)
     rows = [[*tokens, *[padding] * (length - len(tokens))] for tokens, _ in batch]
-    return torch.tensor(rows), torch.tensor([label for _, label in batch])
+    return torch.tensor(rows, device=DEVICE), torch.tensor([target for _, target in batch], device=DEVICE)
 
 
 @torch.inference_mode()
 def logits(network: Network, encoded: Sequence[Encoded], batch: int = 64) -> Tensor:
     """The logits [texts, 3] of the network in fp32, in the order of `encoded`."""
-    network.eval()
+    network.to(DEVICE).eval()
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number][0]))
     found = torch.zeros(len(encoded), network.out.out_features)
     for at in range(math.ceil(len(order) / batch)):
         chosen = order[at * batch : (at + 1) * batch]
         tokens, _ = padded([encoded[number] for number in chosen], network.padding)
-        found[chosen] = network(tokens)
+        found[chosen] = network(tokens).cpu()
     return found
 
 
@@ -163,7 +166,7 @@ def save(weights: dict[str, Any], path: Path) -> None:
 
 def average(shares: dict[Path, float], path: Path) -> None:
     """Write to `path` the mean of the weights in files, each counting by its share; the shares add up to 1."""
-    loaded = [(torch.load(each, weights_only=True), share) for each, share in shares.items()]
+    loaded = [(torch.load(each, map_location="cpu", weights_only=True), share) for each, share in shares.items()]
     first = loaded[0][0]
     frozen = "words.weight"  # the same in all of them, to the last bit, which a mean might not be
     save({name: first[name] if name == frozen else sum(each[name] * share for each, share in loaded) for name in first}, path)
@@ -171,5 +174,5 @@ def average(shares: dict[Path, float], path: Path) -> None:
 
 def load(network: Network, path: Path) -> None:
     """Read the weights that `save` wrote."""
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state)
