@@ -24,7 +24,7 @@ from monitor.archive.day import write
 from monitor.archive.evidence import evidence
 from monitor.archive.finding import candidates
 from monitor.archive.job import Chunk, Found, Job, Scored, Settled, Span, Split, Tally
-from monitor.archive.layout import NAMED, PARTS, ROW_GROUP, SCORES, WRITTEN, slug
+from monitor.archive.layout import NAMED, PARTS, ROW_GROUP, SCORES, WRITTEN, Root, slug
 from monitor.config import Scorer as Settings
 from monitor.language import language
 from monitor.records import Mention, Post, Score, text_hash
@@ -108,7 +108,7 @@ def score(job: Job, chunk: Chunk) -> Scored:
     found, _ = scores_of(model, [wanted[digest] for digest in fresh])
     scores = {**known, **{fresh[position]: score for position, score in found.items()}}
     told = [{"input_hash": digest} | _figures(score) for digest, score in scores.items()]
-    job.root.write_table(_scores(job, chunk.split, f"{chunk.number}.parquet"), pa.Table.from_pylist(told, SCORES))
+    job.root.write_table(_scores(job, chunk), pa.Table.from_pylist(told, SCORES))
     for row, mentions, of_post in zip(rows, named, items, strict=True):
         row["sketch"] = echo.sketch(row["text"])
         row["read"] = [_read(team, digest, scores[digest], mentions) for team, (digest, _) in sorted(of_post.items())]
@@ -120,19 +120,25 @@ def score(job: Job, chunk: Chunk) -> Scored:
     return outcome
 
 
-def _scores(job: Job, split: str, *file: str) -> str:
-    return job.root.path(job.name, "scores", slug(job.model), split, *file)
+def _scores(job: Job, chunk: Chunk) -> str:
+    return job.root.path(job.name, "scores", slug(job.model), chunk.split, f"{chunk.number}.parquet")
 
 
 def _known(job: Job, chunk: Chunk, wanted: Sequence[str]) -> dict[str, Score | None]:
-    """What this model said of these passages in former runs, by digest. Other teams cut a split into other chunks: all are looked at."""
+    """What this model said of these passages in former runs, by digest."""
+    table = _said_before(job.root, job.name, job.model, job.run, chunk.split)
     found: dict[str, Score | None] = {}
-    for path in job.root.listed(_scores(job, chunk.split)):
-        table = job.root.parquet(path).read()
-        for row in table.filter(pc.is_in(table["input_hash"], pa.array(wanted, pa.string()))).to_pylist():
-            digest, model = row.pop("input_hash"), row.pop("model")
-            found[digest] = Score(model, **row) if model is not None else None
+    for row in table.filter(pc.is_in(table["input_hash"], pa.array(wanted, pa.string()))).to_pylist():
+        digest, model = row.pop("input_hash"), row.pop("model")
+        found[digest] = Score(model, **row) if model is not None else None
     return found
+
+
+@lru_cache(maxsize=4)
+def _said_before(root: Root, name: str, model: str, run: str, split: str) -> pa.Table:
+    """What lies in the files of a split's scores when a process first asks in a run: all, since other teams cut it into other chunks."""
+    files = root.listed(root.path(name, "scores", slug(model), split))
+    return pa.concat_tables([SCORES.empty_table(), *(root.parquet(path).read() for path in files)])
 
 
 def _figures(score: Score | None) -> dict[str, Any]:

@@ -41,7 +41,9 @@ _EVERY = 60.0
     "--archive", "where", metavar="PLACE", help="A folder, or an address such as s3://bucket/folder; else `archive` beside the database."
 )
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the work runs.")
-@click.option("--address", metavar="A", help="Ray: an existing cluster, such as auto or ray://head:10001; else one on this machine.")
+@click.option(
+    "--address", metavar="A", help="Ray: the cluster that this machine belongs to, `auto` or HOST:6379; else one of this machine."
+)
 @click.option("--workers", type=click.IntRange(1, 10_000), metavar="N", help="Models at work, each on one core; else one per core.")
 @click.option("--rescore", metavar="MODEL", help="Another model, on what is in the archive already (or on SOURCE).")
 @click.pass_context
@@ -67,7 +69,8 @@ def backfill(
     told = {"given": list(given), "folder": os.getcwd(), "source": source, "shape": shape, "fields": list(fields), "words": words}
     told |= {"since": str(since.date()) if since else None, "until": str(until.date()) if until else None}
     with running(ctx, "backfill") as (config, store):
-        root = Root(where or str(config.database.parent / "archive"))
+        where = where or str(config.database.parent / "archive")
+        root = Root(where if "://" in where else os.path.abspath(where))
         if not given and not rescore:
             for name in _made(root):
                 _fold(store, config, root, name)
