@@ -19,11 +19,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pytest
 
 from monitor.config import Team, load, shipped
 from monitor.demo.posts import load_posts
+
+pa = pytest.importorskip("pyarrow")  # here, so that every module of tests on made archives is skipped without it
+pq = pytest.importorskip("pyarrow.parquet")
 
 FIRST = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
 """When the first post was written."""
