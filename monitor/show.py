@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor import context, trend
+from monitor.archive.voices import heard
 from monitor.config import Config
 from monitor.digest import change
 from monitor.privacy import turns
@@ -43,18 +44,19 @@ def day_shown(store: Store, today: dt.date) -> dt.date:
 def overview(store: Store, config: Config, day: dt.date, days: Recent | None = None) -> list[dict[str, Any]]:
     """One row per configured team on `day`: that day, the seven days up to it, the change against the seven before.
 
-    `days` is what `recent` gives, where that was read already. `week_archived`: posts of the seven days are in an archive, so that only
-    single days have figures.
+    `days` is what `recent` gives, where that was read already. `week_archived`: posts of the fourteen days are in an archive that cannot
+    be read, so that only single days have figures.
     """
     least = config.privacy.min_authors
     week = dt.timedelta(days=6)
     before = day - dt.timedelta(days=7)
-    now = trend.window(store, day - week, day, min_authors=least)
-    then = trend.window(store, before - week, before, min_authors=least)
+    said, away = heard(store, [team.id for team in config.teams], before - week, day)
+    voices = [voice for _, voice in said]
+    now = trend.window(voices, day - week, day, min_authors=least)
+    then = trend.window(voices, before - week, before, min_authors=least)
     days = recent(store, config, day) if days is None else days
     firing = store.firing(day)
     coverage = store.coverage(day - week, day)
-    archived = {team for _, team in store.archived_pairs(day - week, day)}
     rows = []
     for team in config.teams:
         one, seven, old = days[team.id][-1], now.get(team.id), then.get(team.id)
@@ -70,7 +72,7 @@ def overview(store: Store, config: Config, day: dt.date, days: Recent | None = N
                 "change_low": low,
                 "change_high": high,
                 "week_coverage": coverage,
-                "week_archived": team.id in archived,
+                "week_archived": team.id in away,
                 "min_authors": least,
                 "sparkline": sparkline([row.mean if row else None for row in days[team.id]]),
                 "alert": ", ".join(alert["rule"] for alert in firing if alert["team"] == team.id) or None,
@@ -141,7 +143,7 @@ def overview_table(
     if turns(day - dt.timedelta(days=6), day, rotate_keys):
         notes.append("Author keys turned within these days: who wrote before and after counts as two people.")
     if archived := [row["name"] for row in rows if row["week_archived"]]:
-        notes.append(f"Posts on {', '.join(archived)} are in an archive: each day has its figures, the seven together have none.")
+        notes.append(f"Posts on {', '.join(archived)} are in an archive that cannot be read: each day has its figures, the week has none.")
     if silent:
         notes.append(f"Not named in these seven days: {', '.join(silent)}.")
     if len(silent) == len(rows):

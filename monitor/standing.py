@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from monitor import show, trend
+from monitor.archive.voices import heard
 from monitor.config import Config
 from monitor.privacy import suppressed
 from monitor.records import ALL, DailyTrend
@@ -23,7 +24,7 @@ WEEK = 7
 
 @dataclass(frozen=True, slots=True)
 class TeamWeek:
-    """A team's figures over seven UTC days, and over the seven before; None where nobody spoke.
+    """A team's figures over seven UTC days, and over the seven before; None where nobody spoke, or `away`: an archive cannot be read.
 
     `sources` and `languages` are those of the week, the one of most people first; what is withheld has counts alone. A row's
     `source` is the source, or the language (ISO 639; empty: unknown). Who writes in two languages is counted with both.
@@ -33,6 +34,7 @@ class TeamWeek:
     before: DailyTrend | None
     sources: tuple[DailyTrend, ...]
     languages: tuple[DailyTrend, ...]
+    away: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,12 @@ def first_day(last: dt.date, days: int) -> dt.date:
 
 
 def team_week(store: Store, config: Config, team: str, last: dt.date) -> TeamWeek:
-    """The week to `last` of a team, and the one before; without what an archive has a part in."""
+    """The week to `last` of a team, and the one before."""
     begin, least = first_day(last, WEEK), config.privacy.min_authors
     by: dict[str, list[tuple[object, ...]]] = {"week": [], "before": [], "source": [], "language": []}
-    archived = store.archived_to(first_day(last, 2 * WEEK), last).get(team)
-    for language, day, _, source, _, *voice in store.voices_by_language([team], first_day(last, 2 * WEEK), last):
+    said, away = heard(store, [team], first_day(last, 2 * WEEK), last)
+    for language, (day, _, source, _, *voice) in said:
         now = day >= begin.isoformat()
-        if archived and (archived >= begin or not now):
-            continue
         by["week" if now else "before"].append((ALL, *voice))
         if now:
             by["source"].append((source, *voice))
@@ -72,7 +72,7 @@ def team_week(store: Store, config: Config, team: str, last: dt.date) -> TeamWee
     found = trend.figures(trend.frame_of(rows), least) if rows else []
     week, before = (next((row for row in found if row.model == kind), None) for kind in ("week", "before"))
     sources, languages = (_beside(week, [row for row in found if row.model == kind], least) for kind in ("source", "language"))
-    return TeamWeek(week, before, sources, languages)
+    return TeamWeek(week, before, sources, languages, away=bool(away))
 
 
 def _beside(total: DailyTrend | None, parts: Sequence[DailyTrend], least: int) -> tuple[DailyTrend, ...]:
@@ -81,20 +81,14 @@ def _beside(total: DailyTrend | None, parts: Sequence[DailyTrend], least: int) -
     return tuple(sorted((cell for cell in cells if cell.source != ALL), key=lambda cell: (-cell.authors, cell.source)))
 
 
-def windows(store: Store, config: Config, teams: Sequence[str], last: dt.date, lengths: Sequence[int]) -> dict[int, dict[str, DailyTrend]]:
-    """The figures of `teams` over so many UTC days to `last`, by number of days and team; a team that nobody spoke of, or whose days
-    are partly in an archive, has none."""
-    begins = {days: first_day(last, days).isoformat() for days in lengths}
-    voices = store.voices_by_language(teams, first_day(last, max(lengths)), last) if teams else []
-    archived = store.archived_to(first_day(last, max(lengths)), last) if teams else {}
-    rows = [
-        (last.isoformat(), team, ALL, str(days), *voice)
-        for _, day, team, _, _, *voice in voices
-        for days, begin in begins.items()
-        if day >= begin and (team not in archived or archived[team].isoformat() < begin)
-    ]
-    found = trend.figures(trend.frame_of(rows), config.privacy.min_authors) if rows else []
-    return {days: {row.team: row for row in found if row.model == str(days)} for days in lengths}
+def windows(
+    store: Store, config: Config, teams: Sequence[str], last: dt.date, lengths: Sequence[int]
+) -> tuple[dict[int, dict[str, DailyTrend]], frozenset[str]]:
+    """The figures of `teams` over so many UTC days to `last`, by number of days and team, where anybody spoke of it; and the teams that
+    have none since an archive cannot be read."""
+    said, away = heard(store, teams, first_day(last, max(lengths)), last)
+    voices = [voice for _, voice in said]
+    return {days: trend.window(voices, first_day(last, days), last, min_authors=config.privacy.min_authors) for days in lengths}, away
 
 
 def shares_of_voice(store: Store, config: Config, last: dt.date, days: int) -> dict[str, float]:

@@ -222,16 +222,14 @@ def _said(store: Store, posts: Sequence[int]) -> dict[int, Said]:
     return {post: Said(post, Words(text), spoken, author) for post, (text, spoken, author) in store.words_of(posts).items()}
 
 
-def window(store: Store, first: dt.date, last: dt.date, *, min_authors: int) -> dict[str, DailyTrend]:
-    """The figures of each team over the UTC days `first`..`last` together, all sources, by the model that is shown.
+def window(voices: Iterable[Voice], first: dt.date, last: dt.date, *, min_authors: int) -> dict[str, DailyTrend]:
+    """The figures of each team over the UTC days `first`..`last` together, all sources, of one model's voices.
 
-    A voice is an author over the whole span, so seven days are not the mean of seven means. `day` is the last one. A team whose days
-    are partly in an archive has none.
+    A voice is an author over the whole span, so seven days are not the mean of seven means. `day` is the last one.
     """
-    model, archived = store.model, store.archived_to(first, last)
-    voices = (row for row in store.voices(first, last) if row[1] not in archived)
-    rows = ((last.isoformat(), team, ALL, *rest) for _, team, _, *rest in voices if rest[0] == model)
-    return {row.team: row for row in figures(frame_of(rows), min_authors)}
+    span = (first.isoformat(), last.isoformat())
+    rows = [(span[1], team, ALL, *rest) for day, team, _, *rest in voices if span[0] <= day <= span[1]]
+    return {row.team: row for row in figures(frame_of(rows), min_authors)} if rows else {}
 
 
 def summarise(

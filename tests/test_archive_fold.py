@@ -17,7 +17,7 @@ from test_trend import DAY, MODEL, Said, authors, say
 
 from monitor.archive.fold import fold
 from monitor.archive.layout import Root
-from monitor.archive.voices import beyond
+from monitor.archive.voices import beyond, heard
 from monitor.backtest import backtest
 from monitor.config import Alias, Config, Privacy, Rule, Team
 from monitor.errors import InputError
@@ -102,6 +102,15 @@ def test_few_people_give_no_figure(folded: Store) -> None:
     assert rows and all(tuple(row) == (0, None, None, None) for row in rows)
 
 
+def together(store: Store) -> list[tuple[object, ...]]:
+    """The figures of all days together, from wherever their posts lie."""
+    first, last = days(9)[0], days(9)[-1]
+    said = heard(store, ["meta", "openai"], first, last)
+    found = window([voice for _, voice in said.voices], first, last, min_authors=5)
+    assert found and not said.away
+    return [(team, row.posts, row.authors, row.threads, round(row.mean or 0, 9)) for team, row in sorted(found.items())]
+
+
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.real) for n in range(1, 20))])
 def test_a_store_and_an_archive_are_together_what_one_import_is(seed: int, whole: Store, tmp_path: Path, fresh_store: Store) -> None:
     """However posts lie in an archive, in the store or in both, before the fold or after: the figures are those of all of them."""
@@ -122,6 +131,7 @@ def test_a_store_and_an_archive_are_together_what_one_import_is(seed: int, whole
     assert figures(fresh_store) == figures(whole)
     trend(fresh_store, min_authors=5, rebuild=True, beyond=beyond(fresh_store))
     assert figures(fresh_store) == figures(whole)
+    assert together(fresh_store) == together(whole)
 
 
 # ---- what stands beside ---------------------------------------------------------------------------------------------
@@ -150,7 +160,7 @@ def test_posts_that_show_a_day_are_seen_and_never_counted(folded: Store) -> None
     assert folded.voices(first, last) == [] and folded.volumes("forum", MODEL, first) == [] and folded.posters("forum", first, last) == []
     assert folded.drawable(first, None) == ([], 0) and folded.attention(first, last) == [] and folded.pool(first, last, "meta") == []
     assert folded.read_between(first, last) == (0, 0) and folded.recent("forum", NOW - dt.timedelta(days=900)) == []
-    assert window(folded, first, last, min_authors=2) == {} and folded.spoken("meta", MODEL, first, last) == []
+    assert folded.voices_by_language(["meta"], first, last) == [] and folded.spoken("meta", MODEL, first, last) == []
 
 
 def test_another_reader_leaves_them_as_they_are(folded: Store) -> None:

@@ -179,16 +179,28 @@ def test_what_moved_an_archived_day_is_told_plainly(get: Get) -> None:
     assert "in an archive" not in words(get("/team/alpha"))
 
 
-def test_figures_of_several_archived_days_are_not_made_up(config: Config, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standing on days of an archive, each day has its figure, and that seven of them have none is said, on pages and in the terminal."""
+def test_several_archived_days_have_a_figure_together(config: Config, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standing on days of an archive, a week's figure is made of its posts; where it cannot be read, that is said and nothing made up."""
     monkeypatch.setenv(clock.REPLAY, "2025-01-05T12:00:00+00:00")
     pages = app.application(config, app.Served("127.0.0.1", 8001, app.names("127.0.0.1"), TOKEN), ROUTES)
-    for path in ("/", "/team/alpha", "/compare?team=alpha&team=beta"):
-        told = words(asked(pages, lambda client, path=path: client.get(path)))
-        assert "Posts of some of these days are in an archive: each day has its figures" in told
-        assert re.search(r"(Alpha|Seven days –) in an archive", told) and "Alpha insufficient data" not in told
+
+    def told() -> list[str]:
+        paths = ("/", "/team/alpha", "/compare?team=alpha&team=beta")
+        return [words(asked(pages, lambda client, path=path: client.get(path))) for path in paths]
+
+    assert not any("in an archive that cannot be read" in page for page in told())
     [alpha, _] = show.overview(store, config, dt.date(2025, 1, 4))
-    assert alpha["week_archived"] and alpha["week_mean"] is None and alpha["today_mean"] is not None
+    assert not alpha["week_archived"] and alpha["week_posts"] == len(OLD) and alpha["week_mean"] is not None
+    place = config.database.parent / "archive"
+    place.rename(place.with_name("away"))
+    try:
+        for page in told():
+            assert "Posts of some of these days are in an archive that cannot be read: each day has its figures" in page
+            assert re.search(r"(Alpha|Seven days –) in an archive", page) and "Alpha insufficient data" not in page
+        [alpha, _] = show.overview(store, config, dt.date(2025, 1, 4))
+        assert alpha["week_archived"] and alpha["week_mean"] is None and alpha["today_mean"] is not None
+    finally:
+        place.with_name("away").rename(place)
 
 
 def test_archives_are_listed(get: Get) -> None:

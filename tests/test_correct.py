@@ -80,7 +80,7 @@ def say(store: Store, place: object, label: Any, team: str = "openai", note: str
 def mean(store: Store, team: str = "openai") -> float | None:
     """What the day's trend says of a team; the seven days of `show` say the same."""
     [row] = [row for row in store.trends(team=team, source="*", model=store.model) if row.day == DAY]
-    assert window(store, DAY, DAY, min_authors=5)[team].mean == row.mean
+    assert window(store.voices(DAY, DAY), DAY, DAY, min_authors=5)[team].mean == row.mean
     return row.mean
 
 

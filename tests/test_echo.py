@@ -191,7 +191,7 @@ def test_one_who_repeats_himself_is_no_echo(fresh_store: Store) -> None:
     collect(fresh_store, [post("4", BLIND, hours=31), post("5", BLIND, hours=32)])
     assert voices(fresh_store) == ["forum 1", "forum 3"]
     assert [row.authors for row in fresh_store.trends(source=ALL, model="m@1")] == [1, 1]
-    assert window(fresh_store, DAY, DAY + dt.timedelta(days=2), min_authors=1)["meta"].authors == 1
+    assert window(fresh_store.voices(DAY, last := DAY + dt.timedelta(days=2)), DAY, last, min_authors=1)["meta"].authors == 1
 
 
 def test_press_takes_no_words_away(fresh_store: Store) -> None:

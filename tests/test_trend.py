@@ -225,7 +225,7 @@ def test_window_counts_an_author_once_over_its_days(fresh_store: Store) -> None:
     """Seven days of the same six authors are six voices, each with the mean of all posts; days outside are not in it."""
     days = [DAY - dt.timedelta(days=n) for n in range(9)]
     say(fresh_store, [post for n, day in enumerate(days) for post in authors(6, 1.0 if n >= 7 else 0.1 * n, day=day)])
-    found = window(fresh_store, DAY - dt.timedelta(days=6), DAY, min_authors=5)
+    found = window(fresh_store.voices(DAY - dt.timedelta(days=6), DAY), DAY - dt.timedelta(days=6), DAY, min_authors=5)
     assert list(found) == ["meta"]
     assert (found["meta"].posts, found["meta"].authors, found["meta"].day) == (42, 6, DAY)
     assert found["meta"].mean == pytest.approx(0.3)

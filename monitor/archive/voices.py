@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor.archive.day import Row, counts, voice
 from monitor.errors import StoreError
@@ -19,7 +19,7 @@ from monitor.store.posts import hidden_id, mark
 from monitor.trend import Beyond, Voice
 
 _VALUES = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
-_COLUMNS = ["source", "native_id", "thread_id", "author_key", "kind", "team", "label", "value", "repost"]
+_COLUMNS = ["source", "native_id", "thread_id", "author_key", "kind", "language", "team", "label", "value", "repost"]
 
 
 def beyond(store: Store) -> Beyond:
@@ -32,6 +32,34 @@ def voices(store: Store, first: dt.date, last: dt.date, team: str | None = None)
 
     StoreError where an archive cannot be read, or lacks a day that it held.
     """
+    return (voice for _, voice in _spoken(store, first, last, team))
+
+
+class Heard(NamedTuple):
+    """What was said on some days, in the store and in archives, by the model in use: the language (empty: unknown), then a row of voices.
+
+    Of the teams `away` an archive holds a part that cannot be read, and nothing is here.
+    """
+
+    voices: list[tuple[str, Voice]]
+    away: frozenset[str]
+
+
+def heard(store: Store, teams: Sequence[str], first: dt.date, last: dt.date) -> Heard:
+    """What was said of some teams on the UTC days `first`..`last`."""
+    found: list[tuple[str, Voice]] = [(row[0], row[1:]) for row in store.voices_by_language(teams, first, last)]
+    if not (archived := store.archived_to(first, last).keys() & set(teams)):
+        return Heard(found, frozenset())
+    try:
+        only = next(iter(archived)) if len(archived) == 1 else None
+        beside = [row for row in _spoken(store, first, last, only) if row[1][1] in archived]
+    except StoreError:
+        return Heard([row for row in found if row[1][1] not in archived], frozenset(archived))
+    return Heard(found + [row for row in beside if row[1][3] == store.model], frozenset())
+
+
+def _spoken(store: Store, first: dt.date, last: dt.date, team: str | None) -> Iterator[tuple[str, Voice]]:
+    """`voices`, each behind its language."""
     own, said = _Own(store), store.archived_corrections()
     for archive in store.archives():
         for day in store.days_of(archive.name, first, last, team=team):
@@ -41,7 +69,7 @@ def voices(store: Store, first: dt.date, last: dt.date, team: str | None = None)
                 label = said.get((row["source"], row["native_id"], row["team"]))
                 value = _VALUES[label] if label else row["value"]
                 if value is not None and (row["source"], row["native_id"]) not in held:
-                    yield voice(day, row, archive.model, label or row["label"], value)
+                    yield row["language"] or "", voice(day, row, archive.model, label or row["label"], value)
 
 
 def _read(archive: Archived, day: str, team: str | None) -> list[dict[str, Any]]:

@@ -25,12 +25,10 @@ async def compare(pages: Pages, request: Request) -> Response:
     def gather(store: Store) -> dict[str, Any]:
         shares = {days: standing.shares_of_voice(store, pages.config, span.last, days) for days in WINDOWS}
         teams = list(names) or sorted(shares[WINDOWS[-1]], key=lambda team: -shares[WINDOWS[-1]][team])[:2]
-        figures = standing.windows(store, pages.config, teams, span.last, WINDOWS)
+        figures, away = standing.windows(store, pages.config, teams, span.last, WINDOWS)
         return {
             "teams": teams,
-            "archived": {
-                days: {team for _, team in store.archived_pairs(standing.first_day(span.last, days), span.last)} for days in WINDOWS
-            },
+            "away": away,
             "figures": figures,
             "shares": shares,
             "apart": {days: standing.apart(figures[days], teams, days) for days in WINDOWS},

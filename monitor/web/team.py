@@ -43,10 +43,7 @@ async def team(pages: Pages, request: Request) -> Response:
         archives = store.archives()
         posts = behind.team_posts(store, pages.config, team, wanted, before=place_of(request.args.get("before") or ""))
         return {
-            "archived": {
-                days: bool(store.archived_pairs(standing.first_day(span.last, days), span.last, team=team))
-                for days in (standing.WEEK, 2 * standing.WEEK)
-            },
+            "away": found.away,
             "figures": found.week,
             "change": show.changed(found.week, found.before),
             "share": standing.shares_of_voice(store, pages.config, span.last, standing.WEEK).get(team),
