@@ -87,9 +87,14 @@ def read(
         yield from items()
 
 
+def names_source(source: str) -> bool:
+    """Whether a source can be called so."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", source) is not None
+
+
 def check_source(source: str) -> None:
     """InputError when `source` cannot name one: it is part of addresses, files and config.yaml, where `*` stands for all."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", source):
+    if not names_source(source):
         raise InputError(f"{source!r} cannot name a source: use small letters, digits, `-`, `_` and `.`, such as `blind-export`")
 
 

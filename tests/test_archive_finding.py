@@ -199,3 +199,10 @@ def test_tables_give_what_lines_give(tmp_path: Path, found: Find) -> None:
     (split,), _ = plan([str(tmp_path / "a.parquet")], source="forum", shape=None)
     job = Job(Root(str(tmp_path)), "a", TEAMS, "r", Scorer(), "m", AuthorKeys(KEY, KEY), frozenset(), frozenset(), NOW)
     assert list(candidates(split, job, Tally())) == found(*rows)[0]
+
+
+def test_an_address_that_cannot_be_stored_costs_no_run(found: Find) -> None:
+    """A lone surrogate in an address becomes what it becomes in the store, since no file could hold it."""
+    told = {"id": "a", "subreddit": "s", "created_utc": 1_700_000_000, "body": "OpenAI", "permalink": "/r/\ud800/a"}
+    [(post, _)], _ = found(told)
+    assert post.url == "https://www.reddit.com/r/?/a"

@@ -409,6 +409,7 @@ def test_what_was_exported_comes_in_again(tmp_path: Path) -> None:
     first, second = (one("export", linked | {"excerpt": "x", "team": team}, ALL) for team in "ab")
     assert first == second and (first.text, first.kind) == ("x", "voice")
     assert made("export", linked | {"source": None, "excerpt": "x"}, ALL) == "it names no source: give one with NAME="
+    assert "no source can have the name" in made("export", linked | {"source": ALL, "excerpt": "x"}, ALL)
     pq.write_table(pa.Table.from_pylist([kept]), tmp_path / "a.parquet")
     assert [split.source for split in plan([str(tmp_path)], source=None, shape=None)[0]] == [ALL]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from monitor.archive.fold import fold
 from monitor.archive.inputs import plan
 from monitor.archive.job import Found, Job, Scored, Split
 from monitor.archive.layout import Root
+from monitor.archive.reading import Archives, lying_at
 from monitor.config import Scorer, Team
 from monitor.errors import InputError
 from monitor.importing import import_file
@@ -30,6 +32,7 @@ from monitor.mentions import Finder
 from monitor.privacy import AuthorKeys, author_key
 from monitor.sentiment import load_scorer
 from monitor.store import Store
+from monitor.store.posts import mark
 from monitor.trend import trend
 from monitor.understand import understand
 
@@ -161,6 +164,16 @@ class Mortal(Local):
             yield outcome
 
 
+class Streaming(Mortal):
+    """One that, as Ray does, scores what is found before all of it is, and dies after so many chunks."""
+
+    def scored(self, job: Job, splits: Sequence[Split]) -> Iterator[Found | Scored]:
+        for chunk in itertools.islice(work.find(job, splits[0]), self.left):
+            assert not isinstance(chunk, Found)
+            yield work.score(job, chunk)
+        raise Killed
+
+
 @pytest.mark.parametrize("answers", [0, 1, 3, 6, 7, 8])
 def test_killed_and_run_again_it_ends_the_same(
     made: tuple[Path, Job, Done], given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: int
@@ -207,6 +220,97 @@ def test_broken_input_costs_only_itself(tmp_path: Path) -> None:
     assert len(problems) == 1 and "b.parquet" in problems[0]
     assert done.tally.rejected == 1 and "a.jsonl, line 6" in done.tally.places[0]
     assert done.tally.rows == len(lines)
+
+
+def days(one: Job) -> list[str]:
+    return one.root.days("forum", one.root.current("forum").run)  # type: ignore[union-attr]
+
+
+def test_nothing_leaves_an_archive_unasked(tmp_path: Path) -> None:
+    """Next month's file alone, or fewer days, are refused, since what is there would be gone; `--less` is how it is asked for."""
+    first = write(tmp_path / "a.jsonl", rows(40))
+    second = write(tmp_path / "b.jsonl", [{**row, "id": f"b{row['id']}"} for row in rows(40, seed=2)])
+    one, _ = make(tmp_path / "archive", first)
+    had = files(tmp_path / "archive")
+    with pytest.raises(InputError, match=r"a\.jsonl too, whose posts would leave"):
+        make(tmp_path / "archive", second)
+    with pytest.raises(InputError, match="days that --since"):
+        make(tmp_path / "archive", first, since=dt.date(2025, 1, 4))
+    assert files(tmp_path / "archive") == had
+    splits, _ = plan([str(first)], source="forum", shape="mapping")
+    backfill(job(tmp_path / "archive", splits, since=dt.date(2025, 1, 4)), splits, Local(1), told={}, less=True)
+    assert days(one)[0] == "2025-01-04"
+
+
+def test_a_run_that_finds_nothing_takes_nothing_away(given: Path, tmp_path: Path) -> None:
+    """Where nobody is named any more (teams were renamed), the archive that is there stays as it is."""
+    one, _ = make(tmp_path, given)
+    had = files(tmp_path)
+    _, done = make(tmp_path, given, teams=(Team(id="acme", name="Acme"),), reader="another")
+    assert not done.posts and len(days(one)) == 10 and files(tmp_path) == had
+
+
+def test_what_is_forgotten_between_two_starts_is_in_no_chunk(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody is forgotten while a run lies killed: nothing of theirs is in the archive, everything of others is."""
+    monkeypatch.setattr(work, "CHUNK", 10)
+    splits, _ = plan([str(given)], source="forum", shape="mapping")
+    somebody = author_key(KEYS.secret, "forum", "u3")
+    one, two = job(tmp_path, splits), job(tmp_path, splits, forgotten=frozenset([mark("author", "forum", somebody)]))
+    with pytest.raises(Killed):
+        backfill(one, splits, Streaming(3), told={})
+    assert one.run == two.run
+    backfill(two, splits, Local(1), told={})
+
+    def posts(one: Job) -> set[tuple[str, str]]:
+        tables = (one.root.parquet(one.root.day("forum", one.run, day, "posts.parquet")).read().to_pylist() for day in days(one))
+        return {(row["native_id"], row["author_key"]) for table in tables for row in table}
+
+    whole, _ = make(tmp_path / "whole", given)
+    assert posts(two) == {(post, author) for post, author in posts(whole) if author != somebody}
+
+
+def test_undated_posts_stay_on_one_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no date is of the day on which its run was begun, whenever that is gone on with."""
+    monkeypatch.setattr(work, "CHUNK", 5)
+    undated = [{name: value for name, value in row.items() if name != "created_at"} for row in rows(30)]
+    splits, _ = plan([str(write(tmp_path / "a.jsonl", undated))], source="forum", shape="mapping")
+    one = job(tmp_path, splits)
+    with pytest.raises(Killed):
+        backfill(one, splits, Mortal(2), told={})
+    backfill(replace(one, now=NOW + dt.timedelta(days=1)), splits, Local(1), told={})
+    assert days(one) == [NOW.date().isoformat()]
+
+
+def test_other_teams_cost_only_themselves(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever teams are asked for and asked for again, what a model has read once it does not read again."""
+    monkeypatch.setattr(work, "CHUNK", 10)
+    passages = [make(tmp_path, given, teams=teams, reader=str(len(teams)))[1].passages for teams in (TEAMS[:1], TEAMS, TEAMS[:1], TEAMS)]
+    _, both = make(tmp_path / "both", given)
+    assert passages == [passages[0], passages[1], 0, 0] and passages[0] + passages[1] <= both.passages + passages[0] // 2
+
+
+def test_a_draft_that_a_kill_left_does_not_stay(given: Path, tmp_path: Path) -> None:
+    """What was written half when the process was killed holds words, and nobody would ever look at it again."""
+    splits, _ = plan([str(given)], source="forum", shape="mapping")
+    one = job(tmp_path, splits)
+    draft = Path(one.root.day("forum", one.run, "2025-01-03", "evidence.parquet.0123.part"))
+    with pytest.raises(Killed):
+        backfill(one, splits, Mortal(0), told={})
+    draft.parent.mkdir(parents=True)
+    draft.write_bytes(b"words")
+    backfill(one, splits, Local(1), told={})
+    assert not draft.exists() and draft.parent.exists()
+
+
+def test_times_are_to_the_second(tmp_path: Path) -> None:
+    """A fraction of a second is dropped, as in the store: a post of the last moment of a day is of that day, and can be asked for."""
+    at = ["2025-01-01T23:59:59.999999Z", "2025-01-02T00:00:00Z", "2025-01-02T00:00:00.5Z"]
+    posts = [{"id": str(number), "text": "DeepSeek", "created_at": when} for number, when in enumerate(at)]
+    one, _ = make(tmp_path / "archive", write(tmp_path / "a.jsonl", posts))
+    assert days(one) == ["2025-01-01", "2025-01-02"]
+    with Archives(lying_at(one.root.where), min_authors=1) as archives:
+        found = archives.query("SELECT CAST(posted_at AS VARCHAR) AS at FROM posts ORDER BY native_id")
+    assert [row["at"] for row in found] == ["2025-01-01 23:59:59", "2025-01-02 00:00:00", "2025-01-02 00:00:00"]
 
 
 def test_a_source_is_in_one_archive(given: Path, tmp_path: Path) -> None:

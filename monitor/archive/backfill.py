@@ -1,23 +1,26 @@
 """backfill: what was given, into an archive that is whole; on any engine, and on from wherever a run before was killed.
 
-The promise: until the last day is finished what is shown is the run before, from then on this one; and what nobody needs any more
-is taken away, an unfinished run with other settings too, since its work holds words. A run whose archive is there already does nothing.
+The promise: until the last day is finished what is shown is the run before, from then on this one, which has all that was asked for
+then and now; and what nobody needs any more is taken away, an unfinished run with other settings too, since its work holds words. A run
+whose archive is there already does nothing. One goes on with what another left only where nothing was forgotten since.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from monitor.archive import work
 from monitor.archive.engines import Engine
 from monitor.archive.job import Chunk, Found, Job, Span, Split, Tally
-from monitor.archive.layout import Current
+from monitor.archive.layout import Current, named
 from monitor.echo import REACH
 from monitor.errors import InputError
+from monitor.privacy import author_key
 
 SPAN_POSTS = 50_000
 """Posts that are put together in one go, unless one day has more: 250 MB."""
@@ -43,11 +46,13 @@ class Done:
     nothing_to_do: bool = False
 
 
-def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping[str, object], progress: Progress | None = None) -> Done:
+def backfill(
+    job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping[str, object], less: bool = False, progress: Progress | None = None
+) -> Done:
     """Make the archive of `splits`, whose job is `Job.of` them. `told` is kept beside the run, so that it can be repeated.
 
-    Where no post names a team no archive is made. InputError when another archive in the same place holds one of the sources, whose
-    posts would count twice.
+    Where no post names a team no archive is made, and one that is there stays. InputError when another archive in the same place holds
+    one of the sources, whose posts would count twice, or when posts of the run that is shown would leave and `less` does not allow it.
     """
     done = Done(job.run)
     _alone(job, {split.source for split in splits})
@@ -56,7 +61,11 @@ def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping
     if current and current.run == job.run:
         _tidy(job, {job.run})
         return Done(job.run, nothing_to_do=True)
-    _tidy(job, {job.run, current.run if current else ""}, work=False)
+    if current and not less:
+        _whole(job, current, splits)
+    shown = {current.run} if current else set()
+    _tidy(job, {job.run, *shown}, work=False)
+    job = _begun(job)
     with engine:
         days, held = _read(job, splits, engine, done, progress)
         spans = list(_spans(days, held))
@@ -70,13 +79,17 @@ def backfill(job: Job, splits: Sequence[Split], engine: Engine, *, told: Mapping
             if progress:
                 progress("count", number, len(spans), 0.0)
     if not days:
-        _tidy(job, {job.run})
+        _tidy(job, shown)
         return done
-    _alone(job, sources)  # now that rows which name their own are read
+    try:
+        _alone(job, sources)  # now that rows which name their own are read
+    except InputError:
+        _tidy(job, shown)
+        raise
     job.root.write_json(job.path("run.json"), {**told, "tally": asdict(done.tally)})
     given = tuple(dict.fromkeys(split.where for split in splits))
-    shown = Current(job.run, job.model, job.reader, tuple(sorted(sources)), min(days, default=""), max(days, default=""), job.words, given)
-    job.root.write_json(job.root.path(job.name, "current.json"), asdict(shown))
+    made = Current(job.run, job.model, job.reader, tuple(sorted(sources)), min(days, default=""), max(days, default=""), job.words, given)
+    job.root.write_json(job.root.path(job.name, "current.json"), asdict(made))
     _tidy(job, {job.run})
     return done
 
@@ -89,6 +102,36 @@ def _alone(job: Job, sources: Iterable[str]) -> None:
                 f"the archive {name} holds {min(twice)} already, and its posts would count twice: give all inputs of a source in one "
                 "command, or another place as --archive"
             )
+
+
+def _whole(job: Job, current: Current, splits: Sequence[Split]) -> None:
+    """InputError when what is shown was made from files, or of days, that are not asked for now."""
+    if missing := [where for where in current.inputs if where not in {split.where for split in splits}]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"the archive {job.name} was made from {named(missing[0])}{more} too, whose posts would leave it: give all inputs of one "
+            "archive in one command (those that it has cost little), or write --less where they are to leave"
+        )
+    told = job.root.read_json(job.root.path(job.name, "runs", current.run, "run.json")) or {}
+    since, until = told.get("since") or "", told.get("until") or "9"
+    if str(job.since or "") > since or str(job.until or "9") < until:
+        raise InputError(
+            f"the archive {job.name} has days that --since or --until leave out now, which would leave it: write --less where they are to"
+        )
+
+
+def _begun(job: Job) -> Job:
+    """The job as of when its run was begun, whose undated posts are of that day. Where what is hidden or forgotten has changed since,
+    the same rows would be other posts, or in other chunks: the run begins anew, and only scores are kept."""
+    keys = [job.keys.secret.hex(), str(job.keys.since), job.keys.period]
+    told = json.dumps([*keys, sorted(job.forgotten), sorted(job.gone)])
+    without = author_key(job.keys.lasting, "archive", told)  # tells nothing of them
+    begun = job.root.read_json(job.path("begun.json"))
+    if begun and begun["without"] == without:
+        return replace(job, now=dt.datetime.fromisoformat(begun["now"]))
+    job.root.remove(job.path())
+    job.root.write_json(job.path("begun.json"), {"without": without, "now": job.now.isoformat()})
+    return job
 
 
 def _read(
@@ -148,5 +191,6 @@ def _tidy(job: Job, runs: Collection[str], *, work: bool = True) -> None:
     for run in job.root.folders(job.root.path(job.name, "runs")):
         if run not in runs:
             job.root.remove(job.root.path(job.name, "runs", run))
-    for folder in ("found", "scored", "sorted", "settled") if work else ():
-        job.root.remove(job.path(folder))
+    for each in ("found", "scored", "sorted", "settled", "begun.json") if work else ():
+        job.root.remove(job.path(each))
+    job.root.sweep(job.name)

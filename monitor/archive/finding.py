@@ -25,6 +25,7 @@ from monitor.mentions import Finder, fold
 from monitor.pages import Rejected
 from monitor.privacy import hiding
 from monitor.records import MAX_TEXT, Mention, Post, clean
+from monitor.store.connection import storable
 from monitor.store.posts import distinctive, hidden_id, mark
 
 PLACES = 5
@@ -149,6 +150,8 @@ def _kept(post: Post, job: Job) -> Post | None:
         return None
     if post.author_key and mark("author", source, post.author_key) in job.forgotten:
         return None
+    if not post.url.isascii():
+        post = replace(post, url=storable(post.url) or "")
     if post.title and mark("title", source, post.title) in job.forgotten:
         post = replace(post, title=None)
     gone = {each: hidden_id(source, each) for each in (post.parent_id, post.thread_id) if each and distinctive(each)}

@@ -193,6 +193,7 @@ def _folded(store: Store, root: Root, archive: Archived, *, min_authors: int, no
             root.remove(root.path(archive.name, "runs", run))
     if current.run == archive.run and set(archive.sources) < set(current.sources):
         root.write_json(root.path(archive.name, "current.json"), asdict(replace(current, sources=archive.sources)))
+    root.sweep(archive.name)
     fold(store, root, archive.name, min_authors=min_authors, now=now, kept_from=kept_from)
     return next(one for one in store.archives() if one.name == archive.name)
 

@@ -30,7 +30,8 @@ class Split:
 
     `source` is ALL where each row names its own. `start`..`stop` are row groups of Parquet or bytes of JSON lines (a line belongs where
     it begins); 0 and None: the whole file. `size` is in bytes of the file as it is stored, `stamp` tells another version of it. `order`
-    is its place among all inputs: of two posts with one id the later counts.
+    is its place among all inputs: of two posts with one id the later counts (not where their times are so far apart that they are put
+    together with other days, `Span`: then both do).
     """
 
     where: str

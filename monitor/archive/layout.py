@@ -1,7 +1,8 @@
 """Where an archive keeps what: its folders, the columns of its files, and how a file comes to be there whole or not at all.
 
     NAME/current.json                    which run is shown, with its settings (`Current`)
-    NAME/scores/MODEL/SPLIT/CHUNK.parquet    SCORES: what the model said, by digest of the words it read; never scored again
+    NAME/scores/MODEL/SPLIT/*.parquet    SCORES: what the model said, by digest of the words it read; never scored again. A file for what
+                                         stood in one chunk, named by that
     NAME/runs/RUN/found/, scored/, sorted/   work, with posts' words; gone when the run is done
     NAME/runs/RUN/days/day=YYYY-MM-DD/   POSTS as posts.parquet, FIGURES as figures.parquet, EVIDENCE as evidence.parquet, and, when these
                                          are whole, manifest.json: their digest, posts, posts by source, scores by team
@@ -184,6 +185,14 @@ class Root:
             files.delete_dir(path)
         elif kind == fs.FileType.File:
             files.delete_file(path)
+
+    def sweep(self, name: str) -> None:
+        """Take away what a killed process had begun to write in an archive. Nobody else may write there meanwhile."""
+        files = self._found[0]
+        if isinstance(files, fs.LocalFileSystem):  # elsewhere nothing is there before it is whole
+            for info in files.get_file_info(fs.FileSelector(self.path(name), allow_not_found=True, recursive=True)):
+                if info.type == fs.FileType.File and info.path.endswith(".part"):
+                    files.delete_file(info.path)
 
     # ---- what there is ---------------------------------------------------------------------------------------------
 

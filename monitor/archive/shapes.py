@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, cast
 from markdown_it import MarkdownIt
 
 from monitor.errors import InputError
-from monitor.importing import KINDS, NAMES, known_fields, moment, plain_name, post_of, words
+from monitor.importing import KINDS, NAMES, known_fields, moment, names_source, plain_name, post_of, words
 from monitor.records import ALL, MAX_TEXT, Kind, Post, clean, text_hash
 from monitor.words import plain
 
@@ -289,6 +289,8 @@ def _export(row: Row, site: _Site) -> Post:
     source = site.source if site.source != ALL else words(row.get("source"))
     if not source:
         raise _Broken("it names no source: give one with NAME=")
+    if not names_source(source):  # `*` stands for all
+        raise _Broken("no source can have the name that it gives: give one with NAME=")
     url, text, key = words(row.get("url")), words(row.get("text")) or words(row.get("excerpt")), words(row.get("author_key"))
     kind, language = words(row.get("kind")), words(row.get("language"))
     made = _post(

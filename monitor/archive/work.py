@@ -76,8 +76,9 @@ def _manifest(job: Job, chunk: Chunk) -> str:
 
 
 def _written(post: Post) -> dict[str, Any]:
-    """A post as columns. Its language is the one that its own words are in, as `understand` has it."""
+    """A post as columns, with times as the store keeps them. Its language is the one that its own words are in, as `understand` has it."""
     row = {name: getattr(post, name, None) for name in _NAMES}
+    row |= {name: at.replace(microsecond=0) for name in ("posted_at", "edited_at") if (at := row[name]) is not None}
     return {**row, "text_hash": text_hash(post.text), "language": language(post.text) or post.language}
 
 
@@ -107,8 +108,9 @@ def score(job: Job, chunk: Chunk) -> Scored:
     fresh = [digest for digest in wanted if digest not in known]
     found, _ = scores_of(model, [wanted[digest] for digest in fresh])
     scores = {**known, **{fresh[position]: score for position, score in found.items()}}
-    told = [{"input_hash": digest} | _figures(score) for digest, score in scores.items()]
-    job.root.write_table(_scores(job, chunk), pa.Table.from_pylist(told, SCORES))
+    told = [{"input_hash": digest} | _figures(scores[digest]) for digest in wanted]
+    name = text_hash("".join(wanted))[:16]  # not the chunk's number: of other teams that is another one, and would take this one's place
+    job.root.write_table(_scores(job, chunk.split, name), pa.Table.from_pylist(told, SCORES))
     for row, mentions, of_post in zip(rows, named, items, strict=True):
         row["sketch"] = echo.sketch(row["text"])
         row["read"] = [_read(team, digest, scores[digest], mentions) for team, (digest, _) in sorted(of_post.items())]
@@ -120,8 +122,8 @@ def score(job: Job, chunk: Chunk) -> Scored:
     return outcome
 
 
-def _scores(job: Job, chunk: Chunk) -> str:
-    return job.root.path(job.name, "scores", slug(job.model), chunk.split, f"{chunk.number}.parquet")
+def _scores(job: Job, split: str, name: str) -> str:
+    return job.root.path(job.name, "scores", slug(job.model), split, f"{name}.parquet")
 
 
 def _known(job: Job, chunk: Chunk, wanted: Sequence[str]) -> dict[str, Score | None]:

@@ -14,7 +14,7 @@ import click
 
 from monitor import clock
 from monitor.cli.around import progress_bar, running
-from monitor.errors import InputError
+from monitor.errors import InputError, MonitorError
 from monitor.records import ALL
 
 if TYPE_CHECKING:
@@ -45,16 +45,18 @@ _EVERY = 60.0
     "--address", metavar="A", help="Ray: the cluster that this machine belongs to, `auto` or HOST:6379; else one of this machine."
 )
 @click.option("--workers", type=click.IntRange(1, 10_000), metavar="N", help="Models at work, each on one core; else one per core.")
+@click.option("--less", is_flag=True, help="Let posts leave an archive whose inputs or days are not given any more.")
 @click.option("--rescore", metavar="MODEL", help="Another model, on what is in the archive already (or on SOURCE).")
 @click.pass_context
 def backfill(
     ctx: click.Context, given: tuple[str, ...], source: str | None, shape: str | None, fields: tuple[str, ...], since: dt.datetime | None,
-    until: dt.datetime | None, words: bool, where: str | None, engine: str, address: str | None, workers: int | None, rescore: str | None,
+    until: dt.datetime | None, words: bool, where: str | None, engine: str, address: str | None, workers: int | None, less: bool,
+    rescore: str | None,
 ) -> None:  # fmt: skip
     """Read years of posts from files (Parquet, JSON lines, CSV), score them, and keep daily figures of them.
 
     SOURCE is a file, a folder, a pattern or an address (s3://, https://). What is done is never done again: stopped, or
-    given more files, the same command goes on. Without SOURCE, --archive PLACE takes over what another machine has made.
+    given more files beside the same, the same command goes on. Without SOURCE, --archive PLACE takes over what another machine has made.
     """
     _needs("archive", "pyarrow", "duckdb")
     if engine == "ray":
@@ -68,7 +70,7 @@ def backfill(
 
     told = {"given": list(given), "folder": os.getcwd(), "source": source, "shape": shape, "fields": list(fields), "words": words}
     told |= {"since": str(since.date()) if since else None, "until": str(until.date()) if until else None}
-    with running(ctx, "backfill") as (config, store):
+    with running(ctx, "backfill") as (config, store), _sentences():
         where = where or str(config.database.parent / "archive")
         root = Root(where if "://" in where else os.path.abspath(where))
         if not given and not rescore:
@@ -78,7 +80,7 @@ def backfill(
         for settings in [told] if given else _kept(root):
             job, splits = _job(config, store, root, settings, rescore)
             with _progress(job.name) as progress:
-                done = make(job, splits, _engine(engine, address, workers), told=settings, progress=progress)
+                done = make(job, splits, _engine(engine, address, workers), told=settings, less=less, progress=progress)
             for place in done.tally.places:
                 click.echo(place, err=True)
             if more := done.tally.rejected - len(done.tally.places):
@@ -95,6 +97,21 @@ def backfill(
                     f"days name a team; {done.passages} passages scored, {done.known} known already{failed}. Archive: {named(root.where)}"
                 )
             _fold(store, config, root, job.name)
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """A place that cannot be read or written, or is full, as a MonitorError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        raise MonitorError(
+            f"the archive, or a file for it, cannot be read or written ({why}): see that there is room, and that it may be; the same "
+            "command then goes on where this one stopped"
+        ) from None
 
 
 def _fold(store: Store, config: Config, root: Root, name: str) -> None:
