@@ -169,6 +169,7 @@ class Merging(Another, Heeding, Reviews):
                     self._take_judgements(connection, post, hanging, meeting, counts)
                 if what == "new":
                     days |= {(theirs["posted_at"][:10], score["team"]) for score in hanging["scores"]}
+                    self._mark_beside(connection, theirs["source"], theirs["posted_at"][:10])
                 counts[what] += 1
             connection.executemany(
                 "INSERT INTO dirty_days VALUES (?, ?, 1) ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1", sorted(days)
