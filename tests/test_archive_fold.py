@@ -22,8 +22,9 @@ from monitor.backtest import backtest
 from monitor.config import Alias, Config, Privacy, Rule, Team
 from monitor.errors import InputError
 from monitor.forget import clean_archives, forget_posts, forget_source, found_at, kept_from, retire
+from monitor.merging import merge
 from monitor.records import Gone, Post, text_hash
-from monitor.store import Reading, Store, Wanted
+from monitor.store import Counts, Reading, Store, Wanted
 from monitor.trend import trend, window
 from monitor.weeks import computed, settle
 
@@ -420,3 +421,18 @@ def test_a_backtest_of_an_archive_is_that_of_an_import(tmp_path: Path, fresh_sto
             for each in (whole, fresh_store)
         ]
     assert told[0] == told[1] and told[0]
+
+
+# ---- merge ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_merge_takes_no_days_of_archives_for_read(tmp_path: Path, folded: Store, fresh_store: Store) -> None:
+    """Days that only the other store's archives hold are not covered here, since their posts did not come, which is said."""
+    done = merge(fresh_store, Config(), folded.path)
+    assert fresh_store.coverage(days(9)[0], days(9)[-1]) is None and done.idle
+    assert "its archives (old) do not come" in done.notes[0]
+    crawl = folded.begin_crawl("forum", NOW)
+    folded.end_crawl(crawl, NOW, finish_reason="finished", counts=Counts(), covered=(NOW - dt.timedelta(days=1), NOW))
+    merge(fresh_store, Config(), folded.path)
+    assert [tuple(row) for row in fresh_store.rows("SELECT * FROM sources")] == [("forum", "2025-02-28", "2025-03-01")]
+    assert [row[0] for row in fresh_store.rows("SELECT day FROM covered_days ORDER BY 1")] == ["2025-02-28", "2025-03-01"]
