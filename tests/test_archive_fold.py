@@ -15,6 +15,7 @@ import pytest
 from archived import archived
 from test_trend import DAY, MODEL, Said, authors, say
 
+from monitor import digested, report
 from monitor.archive.fold import fold
 from monitor.archive.layout import Root
 from monitor.archive.voices import beyond
@@ -24,7 +25,7 @@ from monitor.errors import InputError
 from monitor.forget import clean_archives, forget_posts, forget_source, found_at, kept_from, retire
 from monitor.merging import merge
 from monitor.records import Gone, Post, text_hash
-from monitor.store import Counts, Reading, Store, Wanted
+from monitor.store import Counts, DigestOf, Reading, Store, Wanted
 from monitor.trend import trend, window
 from monitor.weeks import computed, settle
 
@@ -436,3 +437,26 @@ def test_a_merge_takes_no_days_of_archives_for_read(tmp_path: Path, folded: Stor
     merge(fresh_store, Config(), folded.path)
     assert [tuple(row) for row in fresh_store.rows("SELECT * FROM sources")] == [("forum", "2025-02-28", "2025-03-01")]
     assert [row[0] for row in fresh_store.rows("SELECT day FROM covered_days ORDER BY 1")] == ["2025-02-28", "2025-03-01"]
+
+
+# ---- digests and reports --------------------------------------------------------------------------------------------
+
+
+def test_a_week_in_an_archive_is_not_told_as_silence(folded: Store) -> None:
+    """A digest and a report of a week whose posts are in an archive say so, in every form; nobody is told that nobody spoke."""
+    config = Config(teams=(Team(id="meta", name="Meta", aliases=(Alias(text="Meta"),)),))
+    last = days(9)[-1]
+    found = digested.gather(folded, config, DigestOf("week", last), now=NOW)
+    assert (found.archived, found.unnamed, found.teams) == (("Meta",), (), ())
+    told = digested.compose(found, config)
+    parts = " ".join(part.text for part in told.parts)
+    for words in (told.body, told.html, parts):
+        assert "Posts on Meta are in an archive" in words and "Nobody spoke" not in words
+    for language, said in (("en", "are in an archive"), ("fr", "sont dans une archive")):
+        page = report.page(report.gather(folded, config, DigestOf("week", last), now=NOW), language)
+        assert said in page and "Nobody spoke" not in page and "Personne n’a parlé" not in page
+    say(folded, authors(9, 0.2, day=last + dt.timedelta(days=4)))
+    [part] = digested.gather(folded, config, DigestOf("week", last + dt.timedelta(days=7)), now=NOW).teams
+    assert part.before_archived and part.authors == 9
+    after = digested.compose(digested.gather(folded, config, DigestOf("week", last + dt.timedelta(days=7)), now=NOW), config)
+    assert "posts of the week before are in an archive" in after.body
