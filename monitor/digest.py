@@ -60,6 +60,7 @@ class TeamPart:
     """What was said of a team: people and posts of the period, its mean in [-1, 1] with the 95 % interval low..high; the period before.
 
     Figures of too few people are None. `share_of_voice` in [0, 1] is of all who spoke of any team; `moved` says what moved the mean.
+    `before_archived`: posts of the period before are in an archive, so that it has no figure.
     """
 
     team: str
@@ -74,6 +75,7 @@ class TeamPart:
     change: Change | None
     share_of_voice: float | None
     moved: str | None = None
+    before_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ class SilencePart:
 class Digest:
     """A day, a week, or some days. `coverage` in [0, 1] is the share of its source days that were read; None: nothing was crawled then.
 
-    `unread` of its `posts` wait to be understood. `unnamed` are the names of teams of which nobody spoke.
+    `unread` of its `posts` wait to be understood. `unnamed` are the names of teams of which nobody spoke, `archived` of those whose
+    posts are in an archive: their days have figures, the period has none.
     """
 
     every: Literal["day", "week", "days"]
@@ -134,6 +137,7 @@ class Digest:
     alerts: tuple[AlertPart, ...]
     sources: tuple[SourcePart, ...]
     silences: tuple[SilencePart, ...]
+    archived: tuple[str, ...] = ()
 
 
 # ---- when -----------------------------------------------------------------------------------------------------------

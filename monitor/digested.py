@@ -103,7 +103,29 @@ def gather(store: Store, config: Config, of: DigestOf | Days, *, now: dt.datetim
         unread=unread,
         keys_turned=turns(first_day(digest.before(of)), of.last, config.privacy.rotate_keys),
     )
+    found = _without_archived(store, config, of, found)
     return dataclasses.replace(found, teams=tuple(_explained(store, of, part, least) for part in found.teams))
+
+
+def _without_archived(store: Store, config: Config, of: DigestOf | Days, found: Digest) -> Digest:
+    """The digest that tells what is not known since posts are in an archive from what nobody said. A single day has its figures."""
+    if digest.length(of) == 1:
+        return found
+    old = digest.before(of)
+    away = {team.name for team in config.teams if team.id in store.archived_to(first_day(of), of.last)}
+    away_before = store.archived_to(first_day(old), old.last)
+    return dataclasses.replace(
+        found,
+        archived=tuple(sorted(away)),
+        unnamed=tuple(name for name in found.unnamed if name not in away),
+        teams=tuple(
+            dataclasses.replace(  # a share of those who spoke of other teams would be no share of voice
+                part, before_archived=part.team in away_before, share_of_voice=None if away else part.share_of_voice
+            )
+            for part in found.teams
+            if part.name not in away
+        ),
+    )
 
 
 def _cells(store: Store, of: DigestOf | Days, min_authors: int) -> list[DailyTrend]:
@@ -174,6 +196,7 @@ def _shown(found: Digest, config: Config) -> dict[str, Any]:
         "teams": [_team(part, found) for part in found.teams if part.mean is not None or part.before_mean is not None],
         "few": [harmless(f"{part.name} ({_people(part.authors)})") for part in quiet if part.authors],
         "unnamed": [harmless(name) for name in (*(part.name for part in quiet if not part.authors), *found.unnamed)],
+        "archived": [harmless(name) for name in found.archived],
         "alerts": [_alert(part, config) for part in found.alerts],
         "sources": [
             {
@@ -219,6 +242,8 @@ def _team(part: TeamPart, found: Digest) -> dict[str, Any]:
         change += f"which had {part.before_mean:+z.2f} from {_people(part.before_authors)}"
     elif part.before_mean is not None:
         change = f"not known; {before} had {part.before_mean:+z.2f} from {_people(part.before_authors)}"
+    elif part.before_archived:
+        change = f"not known; posts of {before} are in an archive"
     else:
         change = f"not known; {before} too few people spoke, {part.before_authors}"
     return {
@@ -270,6 +295,10 @@ def _parts(shown: Mapping[str, Any]) -> list[Part]:
         parts.append(Part(f"Insufficient data, fewer than {shown['min_authors']} people: {', '.join(shown['few'])}."))
     if shown["unnamed"]:
         parts.append(Part(f"Nobody spoke of {', '.join(shown['unnamed'])}."))
+    if shown["archived"]:
+        parts.append(
+            Part(f"Posts on {', '.join(shown['archived'])} are in an archive: each day has its figures, these together have none.")
+        )
     alerts = [f"{one['subject']}, rule {one['rule']}: {one['when']}. {one['reason']}{_not_told(one)}" for one in shown["alerts"]]
     sources = [f"{one['source']}: {one['what']}. {one['reason']}" for one in shown["sources"]]
     silences = [f"{one['id']}, until {one['until']}: {one['what']}. {one['reason']}" for one in shown["silences"]]

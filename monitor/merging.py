@@ -73,6 +73,9 @@ def merge(store: Store, config: Config, path: Path, *, progress: Callable[[int, 
             if progress:
                 progress(bundle.last, last)
         counts.update(store.take_crawls(other, without))
+        held = {(each.name, each.root) for each in store.archives()}
+        if archives := [each.name for each in other.archives() if (each.name, each.root) not in held]:
+            notes.append(f"Days in its archives ({_list(archives)}) do not come: `forum-monitor backfill --archive PLACE` takes them over.")
         if without:
             notes.append(f"Nothing came of {_list(without)}: forgotten here, and not there since.")
         marks = any(row["kind"] == "author" for row in store.forgotten())

@@ -120,7 +120,10 @@ def gather(
         weeks = store.corrected_weeks(store.model, of.last, of.last) if digest.length(of) == 7 else []
         return Report(
             told=dataclasses.replace(
-                told, teams=tuple(parts.values()), unnamed=tuple(name for name in told.unnamed if name in names.values())
+                told,
+                teams=tuple(parts.values()),
+                unnamed=tuple(name for name in told.unnamed if name in names.values()),
+                archived=tuple(name for name in told.archived if name in names.values()),
             ),
             turns=tuple(_turns(store, config, of, names, told.alerts, hidden, everything=not teams, quotes=quotes)),
             names=names,

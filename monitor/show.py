@@ -295,7 +295,7 @@ def attention_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
     of_days = bool(rows) and "day" in rows[0]
     spoken = [row for row in rows if row["voices"] or row["articles"] or row["reposts"]]
     if not spoken:
-        return Text("No team was named in these days.", style="dim")
+        return Text("No team was named in these days. Posts in archives are not counted here.", style="dim")
     title = f"Attention to {rows[0]['team']}, days in UTC" if of_days else f"Attention, seven days to {day:%-d %B %Y} (UTC)"
     table = Table(title=title, title_justify="left", header_style="bold")
     for header in ("day" if of_days else "team", "voices", "press articles", "reposts", "stories"):

@@ -15,6 +15,7 @@ import pytest
 from archived import archived
 from test_trend import DAY, MODEL, Said, authors, say
 
+from monitor import digested, report
 from monitor.archive.fold import fold
 from monitor.archive.layout import Root
 from monitor.archive.voices import beyond, heard
@@ -22,7 +23,9 @@ from monitor.backtest import backtest
 from monitor.config import Alias, Config, Privacy, Rule, Team
 from monitor.errors import InputError
 from monitor.forget import clean_archives, forget_posts, forget_source, found_at, kept_from, retire
-from monitor.store import Store, Wanted
+from monitor.merging import merge
+from monitor.records import Gone, Post, text_hash
+from monitor.store import Counts, DigestOf, Reading, Store, Wanted
 from monitor.trend import trend, window
 from monitor.weeks import computed, settle
 
@@ -190,6 +193,43 @@ def test_a_crawl_takes_over_what_an_archive_gave(folded: Store, whole: Store) ->
     assert figures(folded) == figures(whole)
 
 
+def reworded(store: Store, post: Said) -> None:
+    """The store's own version of a post names no team."""
+    at = dt.datetime.combine(post.day, dt.time(12), dt.UTC)
+    store.save_posts([Post(post.source, post.key, "u", "of nobody", at, at, author_key=f"{post.source} {post.author}")])
+    [row] = store.rows("SELECT id FROM posts WHERE native_id = ? AND source = ?", (post.key, post.source))
+    store.save_readings([Reading(row["id"], text_hash("of nobody"), "en", [], {})], model=MODEL, at=at)
+
+
+def deleted(store: Store, post: Said) -> None:
+    say(store, [post])
+    store.save_posts([Gone(post.source, post.key)])
+    trend(store, min_authors=5, beyond=beyond(store))
+
+
+def never_seen(store: Store, post: Said) -> None:
+    store.save_posts([Gone(post.source, post.key)])
+
+
+@pytest.mark.parametrize("happened", [reworded, deleted, never_seen])
+@pytest.mark.parametrize("before", [True, False])
+def test_what_the_store_has_of_a_post_counts(
+    happened: Callable[[Store, Said], None], before: bool, whole: Store, made: Path, tmp_path: Path
+) -> None:
+    """A post of an archive that was deleted here, or names no team any more, counts no more, without a rebuild."""
+    post = some()[2]
+    with Store(tmp_path / "own.db") as store:
+        store.read_by(f"reader of {MODEL}", MODEL)
+        for step in (True, False):
+            if step == before:
+                happened(store, post)
+            else:
+                taken(store, Root(str(made / "archives")))
+        trend(store, min_authors=5, beyond=beyond(store))
+        if before or happened is not never_seen:  # that tombstone tells no day, and the archive's next fold settles it
+            assert figures(store) == without(whole, tmp_path, lambda said: said == post) != figures(whole)
+
+
 def test_a_correction_of_such_a_post_counts(folded: Store, whole: Store) -> None:
     """What a person says of a post that shows an archive's day moves the figure as it moves that of an imported one."""
     [post] = folded.rows("SELECT id, source, native_id FROM posts WHERE archived ORDER BY id LIMIT 1")
@@ -246,10 +286,10 @@ def test_an_archive_that_cannot_be_read_keeps_its_days_waiting(
     (tmp_path / "archives").rename(tmp_path / "away")
     with caplog.at_level(logging.WARNING):
         assert trend(folded, min_authors=5, beyond=beyond(folded)) == 1
-    assert len(caplog.messages) == 1 and "archive old cannot be read" in caplog.text and "1 team days wait" in caplog.text
-    assert figures(folded)[: len(before)] == before and len(folded.dirty_days()) == 1
+    assert len(caplog.messages) == 1 and "archive old cannot be read" in caplog.text and "2 team days wait" in caplog.text
+    assert figures(folded)[: len(before)] == before and len(folded.dirty_days()) == 2
     (tmp_path / "away").rename(tmp_path / "archives")
-    assert trend(folded, min_authors=5, beyond=beyond(folded)) == 1
+    assert trend(folded, min_authors=5, beyond=beyond(folded)) == 2
 
 
 def test_one_source_in_two_archives_is_refused(whole: Store, tmp_path: Path, folded: Store) -> None:
@@ -392,3 +432,41 @@ def test_a_backtest_of_an_archive_is_that_of_an_import(tmp_path: Path, fresh_sto
             for each in (whole, fresh_store)
         ]
     assert told[0] == told[1] and told[0]
+
+
+# ---- merge ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_merge_takes_no_days_of_archives_for_read(tmp_path: Path, folded: Store, fresh_store: Store) -> None:
+    """Days that only the other store's archives hold are not covered here, since their posts did not come, which is said."""
+    done = merge(fresh_store, Config(), folded.path)
+    assert fresh_store.coverage(days(9)[0], days(9)[-1]) is None and done.idle
+    assert "its archives (old) do not come" in done.notes[0]
+    crawl = folded.begin_crawl("forum", NOW)
+    folded.end_crawl(crawl, NOW, finish_reason="finished", counts=Counts(), covered=(NOW - dt.timedelta(days=1), NOW))
+    merge(fresh_store, Config(), folded.path)
+    assert [tuple(row) for row in fresh_store.rows("SELECT * FROM sources")] == [("forum", "2025-02-28", "2025-03-01")]
+    assert [row[0] for row in fresh_store.rows("SELECT day FROM covered_days ORDER BY 1")] == ["2025-02-28", "2025-03-01"]
+
+
+# ---- digests and reports --------------------------------------------------------------------------------------------
+
+
+def test_a_week_in_an_archive_is_not_told_as_silence(folded: Store) -> None:
+    """A digest and a report of a week whose posts are in an archive say so, in every form; nobody is told that nobody spoke."""
+    config = Config(teams=(Team(id="meta", name="Meta", aliases=(Alias(text="Meta"),)),))
+    last = days(9)[-1]
+    found = digested.gather(folded, config, DigestOf("week", last), now=NOW)
+    assert (found.archived, found.unnamed, found.teams) == (("Meta",), (), ())
+    told = digested.compose(found, config)
+    parts = " ".join(part.text for part in told.parts)
+    for words in (told.body, told.html, parts):
+        assert "Posts on Meta are in an archive" in words and "Nobody spoke" not in words
+    for language, said in (("en", "are in an archive"), ("fr", "sont dans une archive")):
+        page = report.page(report.gather(folded, config, DigestOf("week", last), now=NOW), language)
+        assert said in page and "Nobody spoke" not in page and "Personne n’a parlé" not in page
+    say(folded, authors(9, 0.2, day=last + dt.timedelta(days=4)))
+    [part] = digested.gather(folded, config, DigestOf("week", last + dt.timedelta(days=7)), now=NOW).teams
+    assert part.before_archived and part.authors == 9
+    after = digested.compose(digested.gather(folded, config, DigestOf("week", last + dt.timedelta(days=7)), now=NOW), config)
+    assert "posts of the week before are in an archive" in after.body

@@ -66,14 +66,17 @@ def fold(
     known = store.archived_digests(name)
     changed = sorted(day for day in manifests | known if known.get(day) != manifests.get(day, {}).get("digest"))
     waiting = {(day, team) for day in changed if day in manifests for team in manifests[day]["teams"]}
+    buried = {source: ids for source in current.sources if (ids := store.buried_ids(source))}
     days = pairs = posts = 0
     while part := list(itertools.islice(changed, days, days + PART)):
         found = [_read(root, name, current, day, manifests[day], kept_from) for day in part if day in manifests]
         of_part = {(one.day, team) for one in found for team in one.teams}
+        without = {one.day for one in found if buried and _holds(root, root.day(name, current.run, one.day, "posts.parquet"), buried)}
         waiting -= of_part
         with store.writing():
             had = store.replace_archived(name, part, found)
             mixed, dirty = store.mixed_pairs(part[0], part[-1]), store.dirty_days().keys()
+            mixed |= {pair for pair in of_part if pair[0] in without}
             plain = of_part - mixed
             # What is marked is marked again, since a `trend` that goes on may have read it before.
             store.mark_days((of_part & (mixed | dirty)) | (had - of_part))
@@ -116,6 +119,18 @@ def _read(root: Root, name: str, current: Current, day: str, manifest: Mapping[s
         day, manifest["digest"], manifest["posts"], manifest["sources"], frozenset(manifest["teams"]),
         list(figures_of(columns)), list(_evidence(kept, current.model)),
     )  # fmt: skip
+
+
+def _holds(root: Root, file: str, buried: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a day holds a post that was deleted or forgotten here: its tombstone may not say of what day it was."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = root.parquet(file).read(["source", "native_id"])
+    return any(
+        pc.any(pc.and_(pc.equal(table["source"], source), pc.is_in(table["native_id"], pa.array(ids, pa.string())))).as_py()
+        for source, ids in buried.items()
+    )
 
 
 _FIGURES = (

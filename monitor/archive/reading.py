@@ -34,6 +34,9 @@ SECONDS = 60.0
 MEMORY = "1GB"
 """What a question may hold in memory; beyond it, it fails."""
 
+MOST = 200_000_000
+"""Characters and bytes in an answer, which DuckDB's bound does not count."""
+
 _UNSHOWN = {"author_key", "text_hash", "input_hash", "mentions"}
 _COUNTS = ("team", "source", "model", "posts", "authors", "threads")
 _MEANS = ("mean", "negative_share", "neutral_share", "positive_share")
@@ -161,7 +164,14 @@ class Archives:
         try:
             result = self._connection.execute(sql, values)
             names = [column[0] for column in result.description]
-            return [dict(zip(names, map(_plain, row), strict=True)) for row in result.fetchmany(limit)]
+            rows: list[dict[str, Any]] = []
+            size = 0
+            while len(rows) < limit and (row := result.fetchone()):
+                size += sum(len(value) for value in row if isinstance(value, str | bytes))
+                if size > MOST:
+                    raise InputError(f"the answer is larger than {MOST // 1_000_000} MB: ask for fewer rows, or for less of each")
+                rows.append(dict(zip(names, map(_plain, row), strict=True)))
+            return rows
         finally:
             clock.cancel()
 

@@ -88,6 +88,26 @@ class Another(Connection):
         sql = "SELECT native_id FROM posts WHERE deleted_at IS NOT NULL AND NOT retired AND native_id LIKE 'hidden:%'"
         return {row[0] for row in self.rows(sql)}
 
+    def days_read(self) -> list[sqlite3.Row]:
+        """day and source of what crawls have covered; not what only archives hold, whose posts stay there."""
+        return self.rows(
+            """SELECT day, source FROM covered_days d
+               WHERE NOT EXISTS (SELECT 1 FROM archives a, json_each(a.sources) s
+                   WHERE s.value = d.source AND d.day BETWEEN a.first_day AND a.last_day)
+               OR EXISTS (SELECT 1 FROM crawls c WHERE c.source = d.source AND c.finish_reason = 'finished'
+                   AND d.day BETWEEN substr(c.covered_from, 1, 10) AND substr(c.covered_to, 1, 10))"""
+        )
+
+    def sources_read(self) -> list[sqlite3.Row]:
+        """source, first_day and last_day of what crawls have been over."""
+        return self.rows(
+            """WITH archived AS (SELECT s.value AS source FROM archives a, json_each(a.sources) s)
+               SELECT source, first_day, last_day FROM sources WHERE source NOT IN (SELECT source FROM archived)
+               UNION ALL SELECT source, substr(min(min(started_at), coalesce(min(covered_from) FILTER (WHERE finish_reason = 'finished'),
+                   min(started_at))), 1, 10), substr(max(started_at), 1, 10)
+               FROM crawls WHERE source IN (SELECT source FROM archived) GROUP BY source"""
+        )
+
     def retired_sources(self) -> list[str]:
         """The sources of posts that retention has taken the words off."""
         return [row[0] for row in self.rows("SELECT DISTINCT source FROM posts WHERE retired")]

@@ -206,7 +206,11 @@ class Archives(Posts):
                WHERE p.posted_at >= :first AND p.posted_at < :last || 'T24' AND NOT p.archived
                UNION SELECT substr(p.posted_at, 1, 10), c.team FROM corrections c JOIN posts p ON p.id = c.post_id
                WHERE p.posted_at >= :first AND p.posted_at < :last || 'T24'
-               UNION SELECT day, team FROM archived_teams WHERE day BETWEEN :first AND :last GROUP BY day, team HAVING count(*) > 1""",
+               UNION SELECT day, team FROM archived_teams WHERE day BETWEEN :first AND :last GROUP BY day, team HAVING count(*) > 1
+               -- A post here, deleted or naming nobody by now, may stand in the archive with a team.
+               UNION SELECT t.day, t.team FROM archived_sources s JOIN archived_teams t USING (day, archive)
+               WHERE s.day BETWEEN :first AND :last AND EXISTS (SELECT 1 FROM posts p
+                   WHERE +p.source = s.source AND p.posted_at >= s.day AND p.posted_at < s.day || 'T24' AND NOT p.archived)""",
             {"first": first, "last": last},
         )
         return {(row[0], row[1]) for row in rows}

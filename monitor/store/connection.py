@@ -172,3 +172,12 @@ class Connection:
                WHERE p.id = ? AND (? IS NULL OR s.team = ?) ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
             (post_id, team, team),
         )
+
+    @staticmethod
+    def _mark_beside(connection: sqlite3.Connection, source: str | None, day: str) -> None:
+        """What archives that hold this source have of a UTC day (ISO text) is to be computed anew: a post came that they may hold too."""
+        connection.execute(
+            """INSERT INTO dirty_days SELECT t.day, t.team, 1 FROM archived_sources s JOIN archived_teams t USING (day, archive)
+               WHERE s.day = ? AND s.source = ? ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1""",
+            (day, source),
+        )

@@ -169,6 +169,7 @@ class Merging(Another, Heeding, Reviews):
                     self._take_judgements(connection, post, hanging, meeting, counts)
                 if what == "new":
                     days |= {(theirs["posted_at"][:10], score["team"]) for score in hanging["scores"]}
+                    self._mark_beside(connection, theirs["source"], theirs["posted_at"][:10])
                 counts[what] += 1
             connection.executemany(
                 "INSERT INTO dirty_days VALUES (?, ?, 1) ON CONFLICT (day, team) DO UPDATE SET marks = marks + 1", sorted(days)
@@ -357,14 +358,14 @@ class Merging(Another, Heeding, Reviews):
             quiet = {
                 row[0] for row in self.rows("SELECT DISTINCT source FROM posts WHERE native_id LIKE 'hidden:%' AND NOT retired")
             } | self.sources_forgotten().keys()
-            for row in other.rows("SELECT source, first_day, last_day FROM sources"):
+            for row in other.sources_read():
                 if row["source"] not in without:
                     connection.execute(
                         """INSERT INTO sources VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET
                            first_day = min(first_day, excluded.first_day), last_day = max(last_day, excluded.last_day)""",
                         tuple(row),
                     )
-            for row in other.rows("SELECT day, source FROM covered_days"):
+            for row in other.days_read():
                 if row["source"] not in without:
                     counts["days"] += connection.execute("INSERT OR IGNORE INTO covered_days VALUES (?, ?)", tuple(row)).rowcount
             for row in other.rows(f"SELECT {_CRAWL} FROM crawls WHERE ended_at IS NOT NULL ORDER BY started_at, id"):

@@ -104,6 +104,7 @@ class Posts(Connection):
              post.date_origin, edited_at, to_text(post.fetched_at), post.kind, digest),
         )  # fmt: skip
         if cursor.rowcount:
+            self._mark_beside(connection, source, posted_at[:10])
             counts.new += 1
             return
         old = connection.execute(
