@@ -50,6 +50,7 @@ class Local:
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
+        work.said_before.cache_clear()  # this process may have made an archive before
         if self.workers > 1:
             self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_stop_with, initargs=(os.getpid(),))
         return self

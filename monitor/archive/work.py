@@ -128,7 +128,7 @@ def _scores(job: Job, split: str, name: str) -> str:
 
 def _known(job: Job, chunk: Chunk, wanted: Sequence[str]) -> dict[str, Score | None]:
     """What this model said of these passages in former runs, by digest."""
-    table = _said_before(job.root, job.name, job.model, job.run, chunk.split)
+    table = said_before(job.root, job.name, job.model, job.run, chunk.split)
     found: dict[str, Score | None] = {}
     for row in table.filter(pc.is_in(table["input_hash"], pa.array(wanted, pa.string()))).to_pylist():
         digest, model = row.pop("input_hash"), row.pop("model")
@@ -137,7 +137,7 @@ def _known(job: Job, chunk: Chunk, wanted: Sequence[str]) -> dict[str, Score | N
 
 
 @lru_cache(maxsize=4)
-def _said_before(root: Root, name: str, model: str, run: str, split: str) -> pa.Table:
+def said_before(root: Root, name: str, model: str, run: str, split: str) -> pa.Table:
     """What lies in the files of a split's scores when a process first asks in a run: all, since other teams cut it into other chunks."""
     files = root.listed(root.path(name, "scores", slug(model), split))
     return pa.concat_tables([SCORES.empty_table(), *(root.parquet(path).read() for path in files)])
