@@ -124,6 +124,14 @@ def test_a_question_ends_in_time(archives: Archives) -> None:
     assert archives.query("SELECT 1 AS one") == [{"one": 1}]
 
 
+def test_an_answer_is_no_larger_than_it_may_be(archives: Archives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that together would fill the memory, which DuckDB does not count as its own, are not taken."""
+    monkeypatch.setattr("monitor.archive.reading.MOST", 1000)
+    with pytest.raises(InputError, match="the answer is larger than"):
+        archives.query("SELECT repeat('x', 100 + range) FROM range(20)")
+    assert len(archives.query("SELECT repeat('x', 100 + range) FROM range(20)", limit=5)) == 5
+
+
 def test_words_are_found_where_they_are_kept(archives: Archives) -> None:
     """An archive that keeps words is searched by them, without regard to case and accents; all of them must be there."""
     assert [row["text"] for row in archives.team_posts("alpha", Wanted(words="ÓLD alpha"))] == ["alpha old words 20"]

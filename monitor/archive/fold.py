@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ def fold(
     known = store.archived_digests(name)
     changed = sorted(day for day in manifests | known if known.get(day) != manifests.get(day, {}).get("digest"))
     waiting = {(day, team) for day in changed if day in manifests for team in manifests[day]["teams"]}
-    buried = {source: ids for source in current.sources if (ids := store.buried_ids(source))}
+    buried = {source: ids for source in current.sources if (ids := frozenset(store.buried_ids(source)))}
     days = pairs = posts = 0
     while part := list(itertools.islice(changed, days, days + PART)):
         found = [_read(root, name, current, day, manifests[day], kept_from) for day in part if day in manifests]
@@ -121,16 +121,10 @@ def _read(root: Root, name: str, current: Current, day: str, manifest: Mapping[s
     )  # fmt: skip
 
 
-def _holds(root: Root, file: str, buried: Mapping[str, Sequence[str]]) -> bool:
+def _holds(root: Root, file: str, buried: Mapping[str, Collection[str]]) -> bool:
     """Whether a day holds a post that was deleted or forgotten here: its tombstone may not say of what day it was."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     table = root.parquet(file).read(["source", "native_id"])
-    return any(
-        pc.any(pc.and_(pc.equal(table["source"], source), pc.is_in(table["native_id"], pa.array(ids, pa.string())))).as_py()
-        for source, ids in buried.items()
-    )
+    return any(post in buried.get(source, ()) for source, post in zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 _FIGURES = (

@@ -35,7 +35,7 @@ MEMORY = "1GB"
 """What a question may hold in memory; beyond it, it fails."""
 
 MOST = 200_000_000
-"""Characters and bytes in an answer, which DuckDB's bound does not count."""
+"""Characters, bytes and values of lists in an answer: DuckDB's bound counts only what it holds itself."""
 
 _UNSHOWN = {"author_key", "text_hash", "input_hash", "mentions"}
 _COUNTS = ("team", "source", "model", "posts", "authors", "threads")
@@ -167,7 +167,7 @@ class Archives:
             rows: list[dict[str, Any]] = []
             size = 0
             while len(rows) < limit and (row := result.fetchone()):
-                size += sum(len(value) for value in row if isinstance(value, str | bytes))
+                size += sum(len(value) for value in row if isinstance(value, str | bytes | list))
                 if size > MOST:
                     raise InputError(f"the answer is larger than {MOST // 1_000_000} MB: ask for fewer rows, or for less of each")
                 rows.append(dict(zip(names, map(_plain, row), strict=True)))
