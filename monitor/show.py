@@ -290,12 +290,13 @@ def _attention(posts: Sequence[tuple[str, str, int]]) -> dict[str, int]:
     }
 
 
-def attention_table(rows: Sequence[Mapping[str, Any]], day: dt.date) -> Any:
-    """`attention` as a table: of all teams, or of one team's days."""
+def attention_table(rows: Sequence[Mapping[str, Any]], day: dt.date, *, archives: bool = False) -> Any:
+    """`attention` as a table: of all teams, or of one team's days. `archives`: whether there are any, whose posts are not counted."""
     of_days = bool(rows) and "day" in rows[0]
     spoken = [row for row in rows if row["voices"] or row["articles"] or row["reposts"]]
     if not spoken:
-        return Text("No team was named in these days. Posts in archives are not counted here.", style="dim")
+        beside = " Posts in archives are not counted here." if archives else ""
+        return Text(f"No team was named in these days.{beside}", style="dim")
     title = f"Attention to {rows[0]['team']}, days in UTC" if of_days else f"Attention, seven days to {day:%-d %B %Y} (UTC)"
     table = Table(title=title, title_justify="left", header_style="bold")
     for header in ("day" if of_days else "team", "voices", "press articles", "reposts", "stories"):

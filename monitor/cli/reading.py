@@ -39,7 +39,7 @@ def show(ctx: click.Context, team: str | None, day: dt.datetime | None, attentio
             _draw(store, config, team_id(config, team) if team else None, on, chart)
         if attention:
             counts = tables.attention(store, config, on, team_id(config, team), days=28) if team else tables.attention(store, config, on)
-            emit(counts, form, lambda: tables.attention_table(counts, on))
+            emit(counts, form, lambda: tables.attention_table(counts, on, archives=bool(store.archives())))
         elif team is None:
             rows = tables.overview(store, config, on)
             emit(rows, form, lambda: tables.overview_table(rows, on, store.firing(on), config.privacy.rotate_keys))
