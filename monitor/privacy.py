@@ -214,12 +214,12 @@ def suppressed(cells: Iterable[DailyTrend], min_authors: int) -> list[DailyTrend
     """The same cells in the same order, with the figures of those that are `withheld` taken out: counts alone stay."""
     cells = list(cells)
     hidden = withheld(cells, min_authors)
-    return [
-        DailyTrend(row.day, row.team, row.source, row.model, row.posts, row.authors, row.threads, sufficient=False)
-        if (row.day, row.team, row.source, row.model) in hidden
-        else row
-        for row in cells
-    ]
+    return [counts_alone(row) if (row.day, row.team, row.source, row.model) in hidden else row for row in cells]
+
+
+def counts_alone(row: DailyTrend) -> DailyTrend:
+    """A cell without its figures."""
+    return DailyTrend(row.day, row.team, row.source, row.model, row.posts, row.authors, row.threads, sufficient=False)
 
 
 # ---- what an excerpt must not say -----------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from monitor.archive.layout import Current, Root
+from monitor.archive.layout import FIGURES, Current, Root
 from monitor.errors import InputError
+from monitor.privacy import counts_alone
 from monitor.records import DailyTrend, Mention, Post, Score, Spread
 from monitor.store import Archived, ArchivedDay, Reading, Store
 from monitor.trend import begin, settle_intervals
@@ -52,13 +53,14 @@ def fold(
     current = root.current(name)
     if current is None:
         raise InputError(f"no run of the archive {name} is finished: `forum-monitor backfill` goes on with one")
-    for other in store.archives():
-        if other.name != name and (twice := set(current.sources) & set(other.sources)):
+    others = {other.name: other for other in store.archives()}
+    held = others.pop(name, None)
+    for other in others.values():
+        if twice := set(current.sources) & set(other.sources):
             raise InputError(f"the archive {other.name} holds {min(twice)} too, whose posts would count twice: take it away, or forget it")
     if not store.model:  # nothing was ever understood here: what the archive was read by is shown
         store.read_by(current.reader, current.model)
     begin(store, min_authors)
-    held = next((one for one in store.archives() if one.name == name), None)
     if held and held.unclean and held.run == current.run:  # what was forgotten whole does not come back before it is out of the files
         current = replace(current, sources=held.sources)
     store.keep_archive(_archived(root, name, current, now))
@@ -81,7 +83,7 @@ def fold(
             # What is marked is marked again, since a `trend` that goes on may have read it before.
             store.mark_days((of_part & (mixed | dirty)) | (had - of_part))
             figures = [(row, spread) for one in found for row, spread in one.figures if (one.day, row.team) in plain]
-            shown = [row if row.authors >= min_authors else _counts(row) for row, _ in figures]
+            shown = [row if row.authors >= min_authors else counts_alone(row) for row, _ in figures]
             store.replace_trends(dict.fromkeys(plain, 0), shown)
             store.keep_spreads((row, spread) for (row, spread) in figures if spread and row.authors >= min_authors)
             store.drop_weeks(plain)
@@ -99,11 +101,6 @@ def _archived(root: Root, name: str, current: Current, now: dt.datetime) -> Arch
     where = root.where if "://" in root.where else root.path()
     first, last = dt.date.fromisoformat(current.first), dt.date.fromisoformat(current.last)
     return Archived(name, where, current.run, current.model, current.reader, current.sources, first, last, current.words, now)
-
-
-def _counts(row: DailyTrend) -> DailyTrend:
-    """A row of too few people: counts alone."""
-    return DailyTrend(row.day, row.team, row.source, row.model, row.posts, row.authors, row.threads, sufficient=False)
 
 
 # ---- files to records ---------------------------------------------------------------------------------------------
@@ -127,15 +124,9 @@ def _holds(root: Root, file: str, buried: Mapping[str, Collection[str]]) -> bool
     return any(post in buried.get(source, ()) for source, post in zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-_FIGURES = (
-    "day", "team", "source", "model", "posts", "authors", "threads", "mean", "negative_share", "neutral_share", "positive_share",
-    *Spread._fields,
-)  # fmt: skip
-
-
 def figures_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[DailyTrend, Spread]]:
     """Columns of layout.FIGURES as rows of `trend.daily` for which one voice is enough; they have no interval yet."""
-    for values in zip(*(columns[name] for name in _FIGURES), strict=True):
+    for values in zip(*(columns[name] for name in FIGURES.names), strict=True):
         day, team, source, model, posts, authors, threads, mean, negative, neutral, positive, voices, *spread = values
         row = DailyTrend(dt.date.fromisoformat(day), team, source, model, posts, authors, threads, sufficient=True, mean=mean)
         row.negative_share, row.neutral_share, row.positive_share = negative, neutral, positive
